@@ -1,0 +1,110 @@
+"""Console entry: `xdancer COMMAND …`. Standard library only until a command is chosen, so that `--help` answers at once."""
+
+import errno
+import importlib
+import re
+import sys
+from typing import Any
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("xdancer.commands.demo:demo", "train all stages on the embedded data set and watch the result"),
+    "generate": ("xdancer.commands.generate:generate", "portrait + song → dance video"),
+    "prepare": ("xdancer.commands.prepare:prepare", "your dance videos → training shards"),
+    "evaluate": ("xdancer.commands.evaluate:evaluate", "beat, motion and video figures of dances, with nulls"),
+    "export": ("xdancer.commands.export:export", "three checkpoints → one model folder"),
+    "embedded": ("xdancer.commands.embedded:embedded", "write the embedded data set as shards"),
+    "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
+}
+
+
+POSITIONAL = {"prepare", "shards"}
+"""Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
+SHORT = {"-W": "--width", "-H": "--height"}
+STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS}
+"""System errors that the user can put right: full disk, quota, no permission."""
+
+
+def usage() -> str:
+    """The text of `xdancer --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: xdancer COMMAND [options]      xdancer COMMAND --help",
+            "",
+            "Music-driven human dance video: one portrait and one song in, a dance video out.",
+            "",
+            *lines,
+            "",
+            "Training runs through train.py: python train.py fit --config configs/gpt.yaml",
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code (2 = a user's mistake, said in one line)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        from xdancer import __version__
+
+        print(f"xdancer {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"xdancer: unknown command {name!r}. Choose one of: {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
+    return run(name, rest)
+
+
+def dashed(arguments: list[str]) -> list[str]:
+    """`--top-k 5` and `--top_k 5` are the same flag; `-W` and `-H` are short for width and height."""
+    flags = []
+    for argument in arguments:
+        name, sign, value = SHORT.get(argument, argument).partition("=")
+        flags.append(name.replace("-", "_").replace("__", "--", 1) + sign + value if name.startswith("--") else argument)
+    return flags
+
+
+def run(name: str, arguments: list[str]) -> int:
+    """Parse the arguments of one command and call its function (or, where the target is a dict, the sub-command's)."""
+    from jsonargparse import ActionYesNo, ArgumentParser, auto_cli
+
+    from xdancer.errors import XDancerError
+
+    class Parser(ArgumentParser):
+        """Flags as people type them: `--side-by-side`, `--preview` without a value."""
+
+        def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("type") is bool and args[0].startswith("--"):
+                del kwargs["type"]
+                kwargs["action"] = ActionYesNo
+            return super().add_argument(*args, **kwargs)
+
+        def format_help(self) -> str:
+            return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+
+    module, attribute = COMMANDS[name][0].split(":")
+    component = getattr(importlib.import_module(module), attribute)
+    try:
+        auto_cli(component, args=dashed(arguments), prog=f"xdancer {name}", as_positional=name in POSITIONAL, parser_class=Parser)
+    except XDancerError as error:
+        print(f"xdancer {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        print(f"xdancer {name}: {error.filename or 'a file'}: {error.strerror}. Free space or choose another place.", file=sys.stderr)
+        return 2
+    except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong flag
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print(f"xdancer {name}: interrupted; finished work is kept, the same command continues.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""What passes through the doors between rooms: frozen dataclasses, one per border, shapes in the types, checks on entry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xdancer.skeleton import KEYPOINT_COUNT
+
+FPS = 30
+"""Every per-frame quantity of the system (pose, music features, tokens, video) is sampled at this rate."""
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """One clip as it lies in a shard: arrays on the CPU, video and audio still encoded."""
+
+    key: str
+    """Unique within the data set; only letters, digits, `_` and `-`."""
+    pose: NDArray[np.float32]
+    """(frame, 60, 3): x, y in the coordinates of `PoseBatch`, confidence in [0, 1]."""
+    features: Mapping[str, NDArray[Any]]
+    """Music features by encoder name, each (frame, width)."""
+    meta: Mapping[str, Any]
+    """JSON object; keys in `xdancer.data.manifest.ClipMeta`."""
+    video: bytes | None = None
+    """H.264 mp4 at 30 fps, one picture per frame, no sound."""
+    audio: bytes | None = None
+    """AAC m4a, starting at the clip's first frame."""
+    mask: bytes | None = None
+    """H.264 mp4 of the person mask (white = person), one picture per frame."""
+
+    @property
+    def frames(self) -> int:
+        return len(self.pose)
+
+
+@dataclass(frozen=True)
+class PoseBatch:
+    """Whole-body poses. Origin at the image centre, unit = half the image height, x right, y down."""
+
+    keypoints: Float[Tensor, "batch frame keypoint 2"]
+    confidence: Float[Tensor, "batch frame keypoint"]
+
+    def __post_init__(self) -> None:
+        if self.keypoints.shape != (*self.confidence.shape, 2) or self.confidence.shape[-1] != KEYPOINT_COUNT:
+            raise ValueError(
+                f"PoseBatch needs keypoints (batch, frame, {KEYPOINT_COUNT}, 2) with confidence (batch, frame, {KEYPOINT_COUNT}), "
+                f"got {tuple(self.keypoints.shape)} and {tuple(self.confidence.shape)}."
+            )
+
+    def to(self, device: torch.device | str) -> "PoseBatch":
+        return replace(self, keypoints=self.keypoints.to(device), confidence=self.confidence.to(device))
+
+    def frames(self, index: slice) -> "PoseBatch":
+        """The poses of some frames."""
+        return PoseBatch(self.keypoints[:, index], self.confidence[:, index])
+
+    @staticmethod
+    def from_array(pose: NDArray[np.float32]) -> "PoseBatch":
+        """A batch of one clip from its (frame, 60, 3) array."""
+        tensor = torch.from_numpy(np.ascontiguousarray(pose, dtype=np.float32))[None]
+        return PoseBatch(tensor[..., :2], tensor[..., 2])
+
+    def to_array(self, item: int = 0) -> NDArray[np.float32]:
+        """(frame, 60, 3) of one item of the batch."""
+        return torch.cat([self.keypoints[item], self.confidence[item, ..., None]], dim=-1).detach().cpu().float().numpy()
+
+
+@dataclass(frozen=True)
+class MusicFeatures:
+    """Music features by encoder name, one row per video frame."""
+
+    features: Mapping[str, Float[Tensor, "batch frame _"]]
+    beats: Bool[Tensor, "batch frame"]
+    """True on the frames that hold a music beat."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.features.items():
+            if value.shape[:2] != self.beats.shape:
+                raise ValueError(f"Music feature {name!r} has shape {tuple(value.shape)}, beats {tuple(self.beats.shape)}: they must agree.")
+
+    def to(self, device: torch.device | str) -> "MusicFeatures":
+        return MusicFeatures({name: value.to(device) for name, value in self.features.items()}, self.beats.to(device))
+
+
+@dataclass(frozen=True)
+class MotionTokens:
+    """Motion tokens, parts in the order of `BodyPart`."""
+
+    ids: Int[Tensor, "batch frame part slot"]
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 4:
+            raise ValueError(f"MotionTokens needs ids (batch, frame, part, slot), got {tuple(self.ids.shape)}.")
+
+    def to(self, device: torch.device | str) -> "MotionTokens":
+        return MotionTokens(self.ids.to(device))
+
+
+@dataclass(frozen=True)
+class DanceBatch:
+    """Stage 2: a stretch of dance whose last frames are the segment to predict, with the music of all of it.
+
+    The frame axis of `pose` is `[history … , segment]`; `music` runs on for `lookahead` further frames. `context_index` names the frames of
+    the history that become motion context.
+    """
+
+    pose: PoseBatch
+    music: MusicFeatures
+    context_index: Int[Tensor, "batch context"]
+    """Positions on the frame axis of `pose`, all inside the history, ascending."""
+    has_context: Bool[Tensor, " batch"]
+    """False where the clip has no frames before the segment (the history is padding)."""
+    segment_frames: int
+    """How many frames at the end of `pose` are the segment."""
+    style: Int[Tensor, " batch"] | None = None
+
+    def to(self, device: torch.device | str) -> "DanceBatch":
+        return replace(
+            self, pose=self.pose.to(device), music=self.music.to(device), context_index=self.context_index.to(device),
+            has_context=self.has_context.to(device), style=None if self.style is None else self.style.to(device),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VideoBatch:
+    """Stage 3: a portrait and the frames to render, RGB in [-1, 1]."""
+
+    reference: Float[Tensor, "batch 3 height width"]
+    reference_pose: PoseBatch
+    """One frame: the pose in the portrait."""
+    frames: Float[Tensor, "batch frame 3 height width"]
+    pose: PoseBatch
+    """Poses of `pose_frames ≥ frame` consecutive frames around the pictures; `frame_index` says where the pictures are."""
+    frame_index: Int[Tensor, "batch frame"]
+    reference_mask: Float[Tensor, "batch 1 height width"] | None = None
+    mask: Float[Tensor, "batch frame 1 height width"] | None = None
+    tokens: MotionTokens | None = None
+    """Tokens of the same frames as `pose`, where the shards hold them; else the module tokenises."""
+
+    def to(self, device: torch.device | str) -> "VideoBatch":
+        def move(value: Any) -> Any:
+            return None if value is None else value.to(device)
+
+        names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens")
+        return replace(self, **{name: move(getattr(self, name)) for name in names})
+
+
+@dataclass(frozen=True)
+class MotionSample:
+    """A generated dance."""
+
+    tokens: MotionTokens
+    pose: PoseBatch
+    seed: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VideoSample:
+    """Rendered frames, RGB in [-1, 1]."""
+
+    frames: Float[Tensor, "batch frame 3 height width"]
