@@ -1,0 +1,245 @@
+"""Reading videos and sound.
+
+Frame rates come from the time stamps, not from the header (headers lie), and the rotation that phones store beside the pictures is applied.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soxr
+from av.stream import Disposition
+from numpy.typing import NDArray
+
+from xdancer.errors import MediaError
+
+Source = Path | str | bytes
+Picture = NDArray[np.uint8]
+"""(height, width, 3) RGB."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video holds; sizes as displayed, fps and duration (s) measured on the time stamps."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration: float
+    has_audio: bool
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """Consecutive pictures of a video."""
+
+    frames: NDArray[np.uint8]
+    """(T, height, width, 3) RGB."""
+    times: NDArray[np.float64]
+    """(T,) seconds since the first picture of the video."""
+
+
+def _name(source: Source) -> str:
+    return "media in memory" if isinstance(source, bytes) else str(source)
+
+
+@contextmanager
+def _open(source: Source) -> Iterator[Any]:
+    """The container; every failure of the libraries inside the block becomes a `MediaError` that names the file."""
+    if not isinstance(source, bytes) and not Path(source).is_file():
+        raise MediaError(f"{source}: no such file. Check the path.")
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            yield container
+    except (av.FFmpegError, OSError, EOFError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MediaError(f"{_name(source)}: cannot be read as video or sound ({reason}). The file is damaged or of another kind.") from error
+
+
+def _picture_stream(container: Any) -> Any:
+    """The video stream, or None; cover art of a song is no video."""
+    return next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+
+
+def _stamps(container: Any, stream: Any) -> NDArray[np.int64]:
+    """Presentation times of all pictures, ascending, in the stream's unit; reads the packets without decoding them."""
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    if "mov" in container.format.name and len(packets) < 0.95 * stream.frames:
+        raise MediaError(
+            f"{container.name or 'media in memory'}: only {len(packets)} of {stream.frames} pictures are there. The file is cut off."
+        )
+    kept = [packet for packet in packets if not packet.is_discard]
+    stamps = [packet.pts if packet.pts is not None else packet.dts for packet in kept]
+    if any(stamp is None for stamp in stamps):  # no time stamps in the container: the header's rate is all there is
+        step = 1 / ((stream.average_rate or stream.guessed_rate) * stream.time_base)
+        stamps = [round(index * step) for index in range(len(stamps))]
+    return np.sort(np.asarray(stamps, dtype=np.int64))
+
+
+def frame_times(source: Source) -> NDArray[np.float64]:
+    """Seconds of every picture since the first, from the packets, without decoding.
+
+    Raises:
+        MediaError: missing, damaged, or without pictures.
+    """
+    with _open(source) as container:
+        stream = _picture_stream(container)
+        if stream is None:
+            raise MediaError(f"{_name(source)}: holds no video. Give a video file.")
+        stamps = _stamps(container, stream)
+        return np.asarray((stamps - stamps[:1]) * float(stream.time_base), np.float64)
+
+
+def probe(source: Source) -> VideoInfo:
+    """Size, true frame rate and length of a video.
+
+    Raises:
+        MediaError: missing, damaged, or without pictures.
+    """
+    with _open(source) as container:
+        has_audio = bool(container.streams.audio)
+    seconds = frame_times(source)
+    first = next(stream_video(source), None)
+    if first is None:
+        raise MediaError(f"{_name(source)}: holds no readable picture. The file is damaged.")
+    fps = (len(seconds) - 1) / seconds[-1] if seconds[-1] > 0 else 30.0
+    height, width = first[1].shape[:2]
+    return VideoInfo(width, height, float(fps), len(seconds), float(len(seconds) / fps), has_audio)
+
+
+def _upright(frame: Any) -> Picture:
+    picture = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Picture]]:
+    """Pictures one by one with their time in seconds since the video's first picture; `start` counts pictures.
+
+    Raises:
+        MediaError: missing, damaged, or without pictures.
+    """
+    target = origin = None
+    if start:
+        with _open(source) as container:
+            stamps = _stamps(container, _picture_stream(container))
+            if start >= len(stamps):
+                return
+            origin, target = int(stamps[0]), int(stamps[start])
+    for seek in (True, False) if target is not None else (False,):
+        with _open(source) as container:
+            stream = _picture_stream(container)
+            if stream is None:
+                raise MediaError(f"{_name(source)}: holds no video. Give a video file.")
+            stream.thread_type = "AUTO"
+            if seek:
+                container.seek(target, stream=stream)
+            decoded = _stamped(container.decode(stream), stream)
+            first = next(decoded, None)
+            if seek and (first is None or target is None or first[0] > target):
+                continue  # the index of the file led astray: decode from the beginning
+            if first is None:
+                raise MediaError(f"{_name(source)}: no picture could be decoded. The file is damaged.")
+            origin = first[0] if origin is None else origin
+            for stamp, frame in chain([first], decoded):
+                if target is None or stamp >= target:
+                    yield float((stamp - origin) * stream.time_base), _upright(frame)
+            return
+
+
+def _stamped(frames: Iterator[Any], stream: Any) -> Iterator[tuple[int, Any]]:
+    for index, frame in enumerate(frames):
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        yield round(index / (stream.average_rate * stream.time_base)) if stamp is None else stamp, frame
+
+
+def read_video(source: Source, *, start: int = 0, count: int | None = None) -> VideoFrames:
+    """`count` pictures from number `start` on (all by default); seeks by keyframes.
+
+    Raises:
+        MediaError: missing, damaged, without pictures, or shorter than asked.
+    """
+    pictures, times = [], []
+    for time, picture in stream_video(source, start=start):
+        pictures.append(picture)
+        times.append(time)
+        if len(pictures) == count:
+            break
+    if not pictures or len(pictures) < (count or 0):
+        raise MediaError(f"{_name(source)}: has only {start + len(pictures)} pictures, {start}…{start + (count or 1)} were asked for.")
+    return VideoFrames(np.stack(pictures), np.asarray(times))
+
+
+def _samples(frame: Any) -> NDArray[np.float32]:
+    """(samples,) mean of the channels of a decoded sound frame, in [-1, 1]."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    mono = values.astype(np.float32).mean(axis=0)
+    if values.dtype == np.uint8:
+        return mono / 128 - 1
+    return mono / -float(np.iinfo(values.dtype).min) if np.issubdtype(values.dtype, np.integer) else mono
+
+
+def _decode_sound(container: Any, stream: Any, name: str) -> Iterator[tuple[float, int, NDArray[np.float32]]]:
+    """(time s, sample rate, samples) of each decoded piece; single damaged packets are passed over."""
+    packets = damaged = 0
+    for packet in container.demux(stream):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            damaged += 1
+            continue
+        for frame in frames:
+            yield float("nan") if frame.pts is None else float(frame.pts * frame.time_base), frame.sample_rate, _samples(frame)
+    if damaged > max(2, packets // 100):
+        raise MediaError(f"{name}: {damaged} of {packets} sound packets are damaged. Use an intact file.")
+
+
+def read_audio(source: Source, *, sample_rate: int) -> NDArray[np.float32]:
+    """The sound as mono (samples,) in [-1, 1]; sample 0 is heard with the first picture (without pictures: the first sample).
+
+    Raises:
+        MediaError: missing, damaged, or without sound.
+    """
+    with _open(source) as container:
+        has_picture = _picture_stream(container) is not None
+    start = _first_picture_time(source) if has_picture else None
+    rate, length, pieces = 0, 0, []
+    with _open(source) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
+            raise MediaError(f"{_name(source)}: holds no sound. Give a file with an audio track.")
+        for time, piece_rate, piece in _decode_sound(container, stream, _name(source)):
+            rate = rate or piece_rate
+            start = (0.0 if np.isnan(time) else time) if start is None else start
+            samples = piece if piece_rate == rate else soxr.resample(piece, piece_rate, rate)
+            gap = 0 if np.isnan(time) else round((time - start) * rate) - length
+            if gap > 0 and (not length or gap > rate // 20):  # a hole in the track (or its late start) stays silent
+                pieces.append(np.zeros(gap, np.float32))
+            elif gap < 0 and (not length or -gap > rate // 20):  # before the first picture, or an overlap
+                samples = samples[-gap:]
+                gap = 0
+            else:
+                gap = 0
+            pieces.append(samples)
+            length += gap + len(samples)
+    if not length:
+        raise MediaError(f"{_name(source)}: no sound could be decoded. The file is damaged or its audio track is empty.")
+    mono = np.concatenate(pieces)
+    return (mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)).astype(np.float32, copy=False)
+
+
+def _first_picture_time(source: Source) -> float | None:
+    with _open(source) as container:
+        stream = _picture_stream(container)
+        first = next(_stamped(container.decode(stream), stream), None)
+        return None if first is None else float(first[0] * stream.time_base)

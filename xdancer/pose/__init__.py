@@ -1,0 +1,1 @@
+"""Two-dimensional whole-body poses: detectors, coordinates, drawing."""
