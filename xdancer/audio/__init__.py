@@ -1,0 +1,1 @@
+"""Music: beat tracking and per-frame features at 30 fps."""
