@@ -1,0 +1,1 @@
+"""WebDataset shards of dance clips: manifest, writer, reader, windows."""

@@ -1,0 +1,155 @@
+"""What a shard folder says about itself: `manifest.json`, and the metadata that every clip carries in `KEY.meta.json`."""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from xdancer.errors import ShardError
+from xdancer.types import FPS
+
+SCHEMA_VERSION = 1
+"""Raised whenever older readers would misread the shards."""
+KEYPOINT_LAYOUT = "openpose18+hands42"
+MAKE_SHARDS = "Make shards with `xdancer prepare VIDEO_DIR --out data` or `xdancer embedded --out data/demo`."
+"""The next step in every message about missing shards."""
+
+
+class ClipMeta(TypedDict):
+    """`KEY.meta.json`. Seconds count from the first frame of the clip."""
+
+    source: str
+    """Where the clip comes from: file name and time range, or generator and seed."""
+    song: str
+    """Song group; splits never share one."""
+    width: int
+    height: int
+    beats: list[float]
+    """Music beats in s, ascending."""
+    tempo: float
+    """BPM; 0 if there are no beats."""
+    aspect: NotRequired[float]
+    """width / height; filled in by the writer."""
+    fps: NotRequired[int]
+    """30; filled in by the writer."""
+    style: NotRequired[str | None]
+    identity: NotRequired[str | None]
+    phrase: NotRequired[str | None]
+    detector: NotRequired[str]
+    """Name and version of what found the pose; `exact` for generated clips."""
+    quality: NotRequired[dict[str, Any]]
+    licence: NotRequired[str]
+
+
+class FeatureInfo(TypedDict):
+    """One music feature of a shard folder."""
+
+    width: int
+    version: str
+
+
+def complete_meta(key: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A checked copy of a clip's metadata with `aspect` and `fps` filled in; other keys pass through.
+
+    Raises:
+        ShardError: a required key is missing or has an impossible value; names the clip and the value.
+    """
+
+    def fail(rule: str) -> ShardError:
+        return ShardError(f"Clip {key!r}: metadata {rule}.")
+
+    for name in ("source", "song"):
+        if not isinstance(meta.get(name), str) or not meta[name]:
+            raise fail(f"needs a text {name!r}, got {meta.get(name)!r}")
+    for name in ("width", "height"):
+        if not isinstance(meta.get(name), int) or meta[name] < 1:
+            raise fail(f"needs a positive whole number {name!r} (pixels), got {meta.get(name)!r}")
+    beats = meta.get("beats")
+    if not isinstance(beats, list) or not all(isinstance(beat, int | float) and math.isfinite(beat) for beat in beats):
+        raise fail(f"needs a list of beat times in seconds 'beats', got {beats!r:.60}")
+    if any(later < earlier for earlier, later in itertools.pairwise(beats)):
+        raise fail("needs ascending beat times")
+    if not isinstance(meta.get("tempo"), int | float) or not math.isfinite(meta["tempo"]):
+        raise fail(f"needs a number 'tempo' (BPM), got {meta.get('tempo')!r}")
+    if meta.get("fps", FPS) != FPS:
+        raise fail(f"says {meta['fps']!r} frames per second, shards hold {FPS}")
+    return {**meta, "fps": FPS, "aspect": meta["width"] / meta["height"]}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`manifest.json` of one split."""
+
+    split: str
+    features: dict[str, FeatureInfo]
+    """Music features that every clip has."""
+    licence: str
+    """Terms of the source material."""
+    counts: dict[str, int]
+    """clips, frames, shards, and how many clips carry video, mask and audio."""
+    sha256: dict[str, str]
+    """By tar file name."""
+    fps: int = FPS
+    keypoints: str = KEYPOINT_LAYOUT
+    schema: int = SCHEMA_VERSION
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the maker of the data wants to keep (seed, command, report)."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a split folder, checked against what this version reads.
+
+    Raises:
+        ShardError: missing, damaged, of another schema version, frame rate or keypoint layout.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ShardError(f"No shards in {folder}: {_what_is_there(folder)}. {MAKE_SHARDS}")
+    data = read_json(path)
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found != SCHEMA_VERSION:
+        raise ShardError(
+            f"{path} has shard schema version {found!r}, this xdancer reads version {SCHEMA_VERSION}. "
+            "Make the shards again, or use the xdancer version that wrote them."
+        )
+    try:
+        manifest = Manifest(**data)
+    except TypeError as error:
+        raise ShardError(f"{path} is damaged: {error}. Make the shards again.") from error
+    if manifest.fps != FPS or manifest.keypoints != KEYPOINT_LAYOUT:
+        raise ShardError(
+            f"{path} holds {manifest.fps!r} frames per second with keypoints {manifest.keypoints!r}; "
+            f"this xdancer reads {FPS} with {KEYPOINT_LAYOUT!r}. Make the shards again."
+        )
+    return manifest
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; NaN and infinities are refused.
+
+    Raises:
+        ShardError: missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError) as error:
+        raise ShardError(f"Cannot read {path}: {error}. The folder is incomplete or damaged; make or copy the shards again.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _what_is_there(folder: Path) -> str:
+    if not folder.is_dir():
+        return "the folder does not exist"
+    splits = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+    if splits:
+        return f"this is a folder of splits ({', '.join(splits)}); name one of them"
+    return "it has no manifest.json" if any(folder.iterdir()) else "the folder is empty"

@@ -1,0 +1,104 @@
+"""Members of a sample: which names are accepted, and their safe encoders and decoders (npy without pickle, strict JSON)."""
+
+import io
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from xdancer.errors import ShardError
+
+KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,80}")
+"""WebDataset cuts a name at its first dot; ustar headers hold 100 characters."""
+MEMBER_PATTERN = re.compile(r"[a-z][a-z0-9_]*\.(npy|json|mp4|m4a|jpg)")
+POSE, META, VIDEO, MASK, AUDIO = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a"
+HEADER_BYTES = 256
+"""Enough for the header of any array of ours (128 bytes)."""
+FLOAT32_FEATURES = ("librosa",)
+"""Features stored as float32; the wide ones are float16."""
+
+
+class DamagedSampleError(ShardError):
+    """One clip cannot be read; readers skip, count and log it."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"Clip {key!r} is damaged: {reason}.")
+        self.key = key
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.key, self.reason)
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Where an array's rows lie inside a file."""
+
+    offset: int
+    """Of row 0, from the start of the tar."""
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * int(np.prod(self.shape[1:]))
+
+
+def check_key(key: str) -> None:
+    """Refuse keys that WebDataset or a file system would misread."""
+    if not KEY_PATTERN.fullmatch(key):
+        raise ShardError(f"Clip key {key!r} is not allowed: use 1 to 80 letters, digits, '_' and '-'.")
+
+
+def encode_array(array: NDArray[Any]) -> bytes:
+    """Bytes of an .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def encode_json(value: Any) -> bytes:
+    """Bytes of strict JSON: NaN and infinities are refused with a ValueError."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+
+def decode_json(data: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ValueError: anything else.
+    """
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not a number")
+
+    value = json.loads(data, parse_constant=refuse)
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object is needed, got {type(value).__name__}")
+    return value
+
+
+def parse_header(data: bytes, offset: int, size: int) -> ArrayLayout:
+    """Layout of the array whose .npy member of `size` bytes starts at `offset`; `data` is its beginning.
+
+    Accepted: little-endian float16 and float32 in C order, exactly as long as the member. Nothing is ever unpickled.
+
+    Raises:
+        ValueError: anything else.
+    """
+    stream = io.BytesIO(data)
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"npy version {version} is not accepted")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if fortran or dtype.str not in ("<f2", "<f4"):
+        raise ValueError(f"an array of {dtype.str}{' in Fortran order' if fortran else ''} is not accepted, only <f2 and <f4 in C order")
+    layout = ArrayLayout(offset + stream.tell(), dtype, tuple(shape))
+    if not shape or stream.tell() + layout.row_bytes * shape[0] != size:
+        raise ValueError(f"shape {tuple(shape)} of {dtype.str} does not fill its {size} bytes")
+    return layout

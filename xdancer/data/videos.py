@@ -1,0 +1,217 @@
+"""Stage 3's samples: pictures of a clip with the poses around them, and another picture of the same clip as the portrait."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from xdancer.data.members import MASK, VIDEO, DamagedSampleError
+from xdancer.data.order import Request, draw_uniform
+from xdancer.data.reader import ShardReader
+from xdancer.data.windows import ClipWindows, Fetched, read_windows, usable_frames
+from xdancer.errors import MediaError, ShardError
+from xdancer.media import read_video
+from xdancer.types import PoseBatch, VideoBatch
+
+ASPECT_TOLERANCE = 0.05
+"""By how much a picture may be distorted when it is resized; beyond, poses and pictures would no longer fit."""
+
+
+@dataclass(frozen=True)
+class VideoShape:
+    """Frames of a stage 3 sample, and the size of its pictures."""
+
+    frames: int
+    """Pictures of a sample."""
+    consecutive: bool
+    """Consecutive pictures from the middle of the pose window, or any `frames` of it."""
+    pose_window: int
+    """Consecutive poses of a sample, at least `frames`."""
+    size: tuple[int, int] | None
+    """(height, width); None keeps the videos' own size, which then must be the same for all."""
+    reference_frame: int = 0
+    """Evaluation takes this picture of the clip as the portrait (counted inside the usable range)."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frames <= self.pose_window:
+            raise ShardError(f"Stage 3 samples need 1 <= frames <= pose_window, got frames {self.frames} and pose_window {self.pose_window}.")
+
+
+class FrameSource:
+    """Decoded pictures of a split's videos, resized, with a bounded cache of whole clips.
+
+    The cache takes clips until it is full and then keeps them: under random access that serves more hits than throwing out. Clips outside it
+    are decoded from the key frame before the window.
+
+    Args:
+        reader: the split.
+        size: (height, width) of the result, None for the video's own.
+        cache_bytes: memory for decoded clips; 0 decodes every window anew.
+    """
+
+    def __init__(self, reader: ShardReader, *, size: tuple[int, int] | None, cache_bytes: int = 0) -> None:
+        self.reader, self.size, self.cache_bytes = reader, size, cache_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._cache: dict[tuple[int, str], NDArray[np.uint8]] = {}
+        self._used = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_cache", "_used")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def read(self, clip: int, member: str, frames: NDArray[np.int64]) -> UInt8[np.ndarray, "frame height width channel"]:
+        """The pictures with those numbers: 3 channels from `video.mp4`, 1 from `mask.mp4`.
+
+        Raises:
+            DamagedSampleError: the video cannot be decoded or is shorter than the clip.
+        """
+        cached = self._cache.get((clip, member))
+        if cached is not None:
+            return cached[frames]
+        total = int(self.reader.frames[clip])
+        if self._used < self.cache_bytes:
+            whole = self._decode(clip, member, 0, total)
+            if self._used + whole.nbytes <= self.cache_bytes:
+                self._cache[clip, member] = whole
+                self._used += whole.nbytes
+                return whole[frames]
+            self._used = self.cache_bytes  # full: from now on windows only
+            return whole[frames]
+        low, high = int(frames.min()), int(frames.max()) + 1
+        return self._decode(clip, member, low, high - low)[frames - low]
+
+    def _decode(self, clip: int, member: str, start: int, count: int) -> NDArray[np.uint8]:
+        try:
+            pictures = read_video(self.reader.member(clip, member), start=start, count=count).frames
+        except MediaError as error:
+            raise DamagedSampleError(self.reader.keys[clip], f"{member}: {error}") from error
+        pictures = pictures[..., :1] if member == MASK else pictures
+        return np.ascontiguousarray(pictures) if self.size in (None, pictures.shape[1:3]) else resize_pictures(pictures, self.size)
+
+
+def resize_pictures(pictures: UInt8[np.ndarray, "frame h w c"], size: tuple[int, int]) -> UInt8[np.ndarray, "frame height width c"]:
+    """Pictures at another (height, width), antialiased."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+    resized = interpolate(tensor, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return np.ascontiguousarray(resized.numpy().transpose(0, 2, 3, 1))
+
+
+class VideoWindows:
+    """Windows of one split as `VideoBatch`es; only clips that carry video count.
+
+    Training draws the window, the pictures in it and the portrait (any usable frame of the clip) from (seed, epoch, window). Evaluation tiles
+    the clips; its portrait is frame `reference_frame`.
+    """
+
+    def __init__(
+        self, reader: ShardReader, shape: VideoShape, *, training: bool, frame_range: tuple[float, float] = (0.0, 1.0), seed: int = 0,
+        cache_bytes: int = 0,
+    ) -> None:  # fmt: skip
+        self.reader, self.shape, self.training, self.seed = reader, shape, training, seed
+        self.first, self.stop = usable_frames(reader, frame_range)
+        with_video = np.array([reader.has(clip, VIDEO) for clip in range(len(reader))])
+        if not with_video.any():
+            raise ShardError(f"{reader.folder} has no clip with video; stage 3 needs them. Make the shards with `xdancer prepare VIDEO_DIR`.")
+        counts = np.where(with_video, (self.stop - self.first) // shape.pose_window, 0)
+        self.windows = ClipWindows.of(reader, counts, needed=f"video and {shape.pose_window} usable frames (one pose window)")
+        self.with_masks = all(reader.has(clip, MASK) for clip in np.flatnonzero(counts).tolist())
+        self.source = FrameSource(reader, size=shape.size, cache_bytes=cache_bytes)
+        self._check_sizes(np.flatnonzero(counts).tolist()[:64])
+
+    @property
+    def shard_sizes(self) -> NDArray[np.int64]:
+        return self.windows.shard_sizes
+
+    def fetch(self, request: Request) -> Fetched[VideoBatch]:
+        samples, _, damaged = read_windows(self.windows, request, self._read, training=self.training)
+        if not samples:
+            return Fetched(None, damaged)
+        return Fetched(_collate(samples), damaged)
+
+    def _read(self, single: Request) -> "_Sample":
+        clips, numbers = self.windows.locate(single.items)
+        clip, shape = int(clips[0]), self.shape
+        first, stop = int(self.first[clip]), int(self.stop[clip])
+        begin = first + int(numbers[0]) * shape.pose_window
+        middle = (shape.pose_window - shape.frames) // 2
+        picks = np.arange(middle, middle + shape.frames) if shape.consecutive else _spread(shape.pose_window, shape.frames)
+        portrait = min(first + shape.reference_frame, stop - 1)
+        if self.training:
+            draws = draw_uniform(self.seed, single, 2 + shape.pose_window)[0]
+            begin = first + int(draws[0] * (stop - first - shape.pose_window + 1))
+            portrait = first + int(draws[1] * (stop - first))
+            if not shape.consecutive:
+                picks = np.sort(np.argsort(draws[2:])[: shape.frames])
+        take = self._picture_reader(clip, np.append(begin + picks, portrait))
+        return _Sample(
+            take(VIDEO), take(MASK) if self.with_masks else None, self.reader.pose(clip, begin, begin + shape.pose_window), picks,
+            self.reader.pose(clip, portrait, portrait + 1),
+        )  # fmt: skip
+
+    def _picture_reader(self, clip: int, frames: NDArray[np.int64]) -> Callable[[str], NDArray[np.uint8]]:
+        """Reads the sample's pictures and, apart from them, the portrait (last row), which may lie far away in the clip."""
+
+        def take(member: str) -> NDArray[np.uint8]:
+            return np.concatenate([self.source.read(clip, member, frames[:-1]), self.source.read(clip, member, frames[-1:])])
+
+        return take
+
+    def _check_sizes(self, clips: list[int]) -> None:
+        """Refuse pictures that would be distorted, or that do not fit into one batch."""
+        sizes = sorted({(self.reader.meta(clip)["height"], self.reader.meta(clip)["width"]) for clip in clips})
+        if self.shape.size is None:
+            if len(sizes) > 1:
+                raise ShardError(f"{self.reader.folder} mixes picture sizes {sizes}. Name one with data.size, such as {list(sizes[0])}.")
+            return
+        rows, columns = self.shape.size
+        for height, width in sizes:
+            if abs((width / height) / (columns / rows) - 1) > ASPECT_TOLERANCE:
+                raise ShardError(
+                    f"{self.reader.folder} has pictures of {height}×{width} (height × width), data.size asks for {rows}×{columns}: "
+                    "that would distort them. Choose a size of the same shape."
+                )
+
+
+def _spread(window: int, count: int) -> NDArray[np.int64]:
+    """`count` frames spread evenly over a window."""
+    return ((np.arange(count) + 0.5) * window / count).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    pictures: NDArray[np.uint8]
+    """The sample's pictures, then the portrait."""
+    masks: NDArray[np.uint8] | None
+    pose: NDArray[np.float32]
+    picks: NDArray[np.int64]
+    reference_pose: NDArray[np.float32]
+
+
+def _collate(samples: list[_Sample]) -> VideoBatch:
+    pictures = _channels_first(np.stack([sample.pictures for sample in samples])) / 127.5 - 1
+    masks = [sample.masks for sample in samples if sample.masks is not None]
+    mask = _channels_first(np.stack(masks)) / 255 if masks else None
+    return VideoBatch(
+        reference=pictures[:, -1], reference_pose=_poses([sample.reference_pose for sample in samples]), frames=pictures[:, :-1],
+        pose=_poses([sample.pose for sample in samples]), frame_index=torch.from_numpy(np.stack([sample.picks for sample in samples])),
+        reference_mask=None if mask is None else mask[:, -1], mask=None if mask is None else mask[:, :-1],
+    )  # fmt: skip
+
+
+def _channels_first(pictures: UInt8[np.ndarray, "batch frame h w c"]) -> Float[Tensor, "batch frame c h w"]:
+    return torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float().contiguous()
+
+
+def _poses(poses: list[Float[np.ndarray, "frame 60 3"]]) -> PoseBatch:
+    tensor = torch.from_numpy(np.stack(poses))
+    return PoseBatch(tensor[..., :2].contiguous(), tensor[..., 2].contiguous())
