@@ -1,0 +1,1 @@
+"""The embedded default data set: generated songs, dances and puppets with exact beats."""
