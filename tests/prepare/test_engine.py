@@ -1,0 +1,163 @@
+"""A folder of good and bad videos through the whole of prepare."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xdancer.data.shards import ShardReader
+from xdancer.errors import XDancerError
+from xdancer.prepare import PrepareSettings, prepare_videos
+
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
+
+
+@pytest.fixture
+def folder(video: Callable[..., Path]) -> Path:
+    """Two good videos (one long enough for two clips) and five bad ones."""
+    video("good.mp4", 1.5)
+    path = video("sub/long.mp4", 3.0)
+    video("nobody.mp4", 1.5, absent=(0.0, 9.0))
+    video("mute.mp4", 1.5, sound=False)
+    video("silent.mp4", 1.5, silent=True)
+    video("brief.mp4", 0.5)
+    whole = path.read_bytes()
+    (path.parents[1] / "damaged.mp4").write_bytes(whole[: len(whole) // 3])
+    return path.parents[1]
+
+
+def test_one_line_per_bad_video_and_the_rest_goes_on(folder: Path, tmp_path: Path, detector: Any) -> None:
+    out = tmp_path / "out"
+    seen: list[tuple[str, int, int]] = []
+    report = prepare_videos(folder, out, SETTINGS, detector=detector, progress=lambda *step: seen.append(step))
+    reasons = {video.video: video.reasons for video in report.videos}
+    assert "pictures are there. The file is cut off" in reasons["damaged.mp4"][0]
+    assert reasons["mute.mp4"] == ("no sound",)
+    assert reasons["nobody.mp4"] == ("no person was found",)
+    assert "silent" in reasons["silent.mp4"][0]
+    assert "too short: 0.5 s" in reasons["brief.mp4"][0]
+    assert reasons["good.mp4"] == reasons["sub/long.mp4"] == ()
+    assert report.accepted == 2
+    assert len(report.lines()) == 7 + 2
+    assert all("\n" not in line for line in report.lines())
+    assert seen[-1][1] == seen[-1][2]
+
+    stored = json.loads((out / "report.json").read_text())
+    assert stored["accepted"] == 2
+    assert stored["clips"] == report.clips
+    splits = {name: ShardReader(out / name) for name in report.clips}
+    assert set(splits) == {"train", "val"}
+    songs = {name: {reader.meta(key)["song"] for key in reader.keys} for name, reader in splits.items()}
+    assert songs["train"].isdisjoint(songs["val"])
+    assert sum(len(reader.keys) for reader in splits.values()) == 3
+    clip = splits["train"].clip(0)
+    assert clip.video is not None
+    assert clip.mask is not None
+    assert clip.audio is not None
+    assert not (out / ".work").exists()
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "train", "val"]
+
+
+def test_again_does_nothing_and_other_settings_are_refused(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    folder, out = video("a.mp4", 1.5).parent, tmp_path / "out"
+    first = prepare_videos(folder, out, SETTINGS, detector=detector, split="frames")
+    assert first.clips == {"train": 1, "val": 1, "test": 1}
+    looked = detector.looked_at
+    again = prepare_videos(folder, out, SETTINGS, detector=detector, split="frames")
+    assert again.finished_before
+    assert again.videos == first.videos
+    assert detector.looked_at == looked
+    with pytest.raises(XDancerError, match=r"already holds train, val, test .*--overwrite"):
+        prepare_videos(folder, out, SETTINGS, detector=detector, split="song")
+    assert detector.looked_at == looked
+    report = prepare_videos(folder, out, SETTINGS, detector=detector, split="song", overwrite=True)
+    assert report.clips == {"train": 1}
+    assert not (out / "val").exists()
+
+
+def test_interrupted_work_is_continued(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    video("a.mp4", 1.5)
+    folder, out = video("b.mp4", 1.2).parent, tmp_path / "out"
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_videos(folder, out, SETTINGS, detector=detector, progress=stop)
+    looked = detector.looked_at
+    assert looked == 36
+    report = prepare_videos(folder, out, SETTINGS, detector=detector, keep_work=True)
+    assert detector.looked_at == looked + 29
+    assert report.accepted == 2
+    assert len(list((out / ".work").iterdir())) == 2
+    video("c.mp4", 1.0)
+    looked = detector.looked_at
+    prepare_videos(folder, out, SETTINGS, detector=detector, overwrite=True)
+    assert detector.looked_at == looked + 24  # only the new video
+
+
+def test_equal_runs_give_equal_clips(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    folder = video("a.mp4", 1.5).parent
+    for name in ("x", "y"):
+        prepare_videos(folder, tmp_path / name, SETTINGS, detector=detector)
+    tars = [(tmp_path / name / "train" / "shard-000000.tar").read_bytes() for name in ("x", "y")]
+    assert tars[0] == tars[1]
+
+
+def test_only_bad_videos(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    video("mute.mp4", 1.5, sound=False)
+    folder = video("brief.mp4", 0.5).parent
+    with pytest.raises(XDancerError, match=r"none of 2 videos could be used \(brief\.mp4: too short.*mute\.mp4: no sound"):
+        prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_an_unexpected_failure_costs_one_video(
+    video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video("a.mp4", 1.5)
+    folder = video("b.mp4", 1.0).parent
+    track = type(detector).track
+
+    def fail_on_long(self: Any, frames: Any) -> Any:
+        frames = list(frames)
+        if len(frames) > 30:
+            raise RuntimeError("graph has errors")
+        return track(self, frames)
+
+    monkeypatch.setattr(type(detector), "track", fail_on_long)
+    report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
+    assert report.videos[0].reasons == ("unexpected RuntimeError: graph has errors",)
+    assert report.accepted == 1
+
+
+def test_a_full_disk_keeps_the_finished(video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    video("a.mp4", 1.5)
+    folder, out = video("b.mp4", 1.2).parent, tmp_path / "out"
+    save, calls = np.savez, []
+
+    def full(*arguments: Any, **arrays: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        save(*arguments, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(XDancerError, match="No space left on device"):
+        prepare_videos(folder, out, SETTINGS, detector=detector)
+    assert len(list((out / ".work").iterdir())) == 1
+    assert prepare_videos(folder, out, SETTINGS, detector=detector).accepted == 2
+
+
+def test_wrong_places_and_numbers(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    folder = video("a.mp4", 1.0).parent
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(XDancerError, match="file: cannot be used as a folder"):
+        prepare_videos(folder, tmp_path / "file", SETTINGS, detector=detector)
+    with pytest.raises(XDancerError, match="--workers 0"):
+        prepare_videos(folder, tmp_path / "out", replace(SETTINGS, device="cpu"), detector=detector, workers=0)

@@ -1,0 +1,106 @@
+"""What a run of `prepare` accepted and left out, with reasons: `report.json` and lines for the terminal."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xdancer.errors import XDancerError
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """One video: its clips, and a reason for each stretch left out."""
+
+    video: str
+    song: str
+    clips: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """Of all its clips."""
+    splits: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """One line for the terminal."""
+        accepted = f"{len(self.clips)} clip{'s' * (len(self.clips) != 1)}, {self.seconds:.1f} s, song {self.song} → {', '.join(self.splits)}"
+        left_out = "left out: " + "; ".join(self.reasons)
+        parts = ([accepted] if self.clips else []) + ([left_out] if self.reasons else []) + list(self.notes)
+        return f"{self.video}: {' · '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """One run."""
+
+    videos: tuple[VideoReport, ...]
+    detector: str
+    device: str
+    precision: str
+    settings: dict[str, Any]
+    fingerprint: str
+    """Of videos, songs, settings and split: an equal run has nothing to do."""
+    clips: dict[str, int]
+    """By split."""
+    seconds_spent: float
+    finished_before: bool = False
+    """The output was there already."""
+
+    @property
+    def accepted(self) -> int:
+        """Videos with at least one clip."""
+        return sum(bool(video.clips) for video in self.videos)
+
+    def lines(self) -> list[str]:
+        """For the terminal: one per video, then the totals."""
+        totals = ", ".join(f"{split} {count}" for split, count in self.clips.items())
+        missing = [split for split in ("train", "val", "test") if split not in self.clips]
+        lines = [video.line for video in self.videos] + [f"{self.accepted} of {len(self.videos)} videos accepted; clips: {totals}"]
+        if missing:
+            lines.append(
+                f"No clips for {' and '.join(missing)}: too few songs to hold out. More songs fill them, or --split frames (every clip "
+                "everywhere, frames held out by the data modules' frame_range)."
+            )
+        return lines
+
+    def write(self, folder: Path) -> None:
+        """`report.json`, atomically."""
+        data = {**asdict(self), "accepted": self.accepted}
+        temporary = folder / f".{REPORT}.{os.getpid()}.tmp"
+        try:
+            temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
+            os.replace(temporary, folder / REPORT)
+        except OSError as error:
+            raise XDancerError(f"{folder / REPORT}: cannot be written ({error.strerror or error}).") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def read_report(folder: Path) -> PrepareReport | None:
+    """The report of an earlier run, or None where there is none that can be read."""
+    try:
+        data = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        data.pop("accepted")
+        videos = [
+            VideoReport(
+                row["video"], row["song"], tuple(row["clips"]), row["seconds"], *(tuple(row[name]) for name in ("splits", "reasons", "notes"))
+            )
+            for row in data.pop("videos")
+        ]
+        return PrepareReport(videos=tuple(videos), **data)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def nothing_accepted(videos: Sequence[VideoReport], folder: Path) -> XDancerError:
+    """The error of a run that has nothing to write: it names the reasons."""
+    reasons = "; ".join(f"{video.video}: {', '.join(video.reasons)}" for video in videos[:5])
+    more = f" and {len(videos) - 5} more" if len(videos) > 5 else ""
+    return XDancerError(
+        f"{folder}: none of {len(videos)} videos could be used ({reasons}{more}). Give videos with one visible dancer and sound."
+    )

@@ -1,0 +1,60 @@
+"""What decides how a clip comes out; clips made with equal settings from equal videos are equal."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from xdancer.audio.encoder import FEATURE_WIDTHS
+from xdancer.errors import XDancerError
+from xdancer.pose.detector import DetectorName
+
+SplitMode = Literal["song", "frames"]
+CLIP_VERSION = 1
+"""Raised whenever a clip of the same video comes out differently."""
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """Settings of one run of `xdancer prepare`."""
+
+    width: int = 512
+    """Of the clips' pictures, in pixels (paper: 512)."""
+    height: int = 896
+    """Of the clips' pictures, in pixels (paper: 896)."""
+    min_seconds: float = 5.0
+    """Shorter videos, and shorter stretches with a person, are left out (paper: 5)."""
+    max_seconds: float = 20.0
+    """Longer videos are cut into equal clips."""
+    margin: float = 0.08
+    """Room around the union of all keypoints, as a share of its height; half as much again above the head."""
+    min_person: int = 100
+    """The union of all keypoints must be at least this high, in pixels of the video."""
+    features: tuple[str, ...] = ("librosa", "musicnn")
+    detector: DetectorName = "mediapipe"
+    pose_weights: Path | None = None
+    person_weights: Path | None = None
+    device: str = "auto"
+    source_fps: float | None = None
+    """True frame rate of videos whose containers lie; None trusts the time stamps."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if value < 32 or value % 2:
+                raise XDancerError(f"--{name} {value}: must be even and at least 32.")
+        if not 1 <= self.min_seconds <= self.max_seconds:
+            raise XDancerError(f"--min-seconds {self.min_seconds:g} --max-seconds {self.max_seconds:g}: needed is 1 ≤ min ≤ max.")
+        if not 0 <= self.margin <= 1:
+            raise XDancerError(f"--margin {self.margin:g}: a share of the person's height, between 0 and 1.")
+        if self.source_fps is not None and not 1 <= self.source_fps <= 1000:
+            raise XDancerError(f"--source-fps {self.source_fps:g}: must lie in 1 … 1000.")
+        unknown = [name for name in self.features if name not in FEATURE_WIDTHS]
+        if unknown or not self.features:
+            raise XDancerError(f"--features {','.join(unknown)}: unknown music feature. Choose among {', '.join(FEATURE_WIDTHS)}.")
+
+    def digest(self, detector_version: str) -> str:
+        """Changes with everything that changes a clip (not with the device)."""
+        facts = {**asdict(self), "device": None, "detector_version": detector_version, "clip_version": CLIP_VERSION}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]

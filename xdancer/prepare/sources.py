@@ -1,0 +1,102 @@
+"""Which videos there are, which song each dances to, and into which clips it is cut."""
+
+import csv
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdancer.errors import XDancerError
+from xdancer.prepare.settings import PrepareSettings
+
+EXTENSIONS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One video of the folder."""
+
+    path: Path
+    name: str
+    """Path inside the folder, with forward slashes."""
+    song: str
+    digest: str
+    """sha256 of the file."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stretch of a video that becomes at most one clip."""
+
+    source: Source
+    key: str
+    start: float
+    """Seconds since the first picture."""
+    stop: float
+
+
+def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
+    """All videos in the folder and its sub-folders, in the order of their names; hidden ones are passed over.
+
+    Raises:
+        XDancerError: no such folder, no videos in it, or a groups file that does not fit.
+    """
+    if not folder.is_dir():
+        raise XDancerError(f"{folder}: no such folder. Give a folder with dance videos.")
+    paths = sorted(
+        path for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS and path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )  # fmt: skip
+    if not paths:
+        raise XDancerError(f"{folder}: holds no video ({', '.join(sorted(EXTENSIONS))}). Give a folder with dance videos.")
+    names = {path: path.relative_to(folder).as_posix() for path in paths}
+    songs = {} if groups is None else read_groups(groups, names)
+    return [Source(path, name, songs.get(name, path.stem), _digest(path)) for path, name in names.items()]
+
+
+def read_groups(path: Path, names: dict[Path, str]) -> dict[str, str]:
+    """Song by video name from a CSV with the columns `video` and `song`; a video may be named by path, file name or stem.
+
+    Raises:
+        XDancerError: unreadable, without these columns, or a row that names no video or an empty song.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise XDancerError(f"--groups {path}: cannot be read ({error}). Give a CSV file with the columns video,song.") from error
+    if not rows or not {"video", "song"} <= set(rows[0]):
+        raise XDancerError(f"--groups {path}: has the columns {', '.join(rows[0]) if rows else '(none)'}, needed are video,song and a row.")
+    songs: dict[str, str] = {}
+    for number, row in enumerate(rows, start=2):
+        video, song = (row["video"] or "").strip(), (row["song"] or "").strip()
+        matches = [name for file, name in names.items() if video in (name, file.name, file.stem)]
+        if not matches or not song:
+            reason = f"no video is called {video!r}" if not matches else f"video {video!r} has no song"
+            raise XDancerError(f"--groups {path}, line {number}: {reason}. Every row names a video of the folder and its song.")
+        songs.update(dict.fromkeys(matches, song))
+    return songs
+
+
+def plan_cuts(source: Source, duration: float, settings: PrepareSettings) -> list[Cut]:
+    """Equal pieces of at most `max_seconds`; none if the video is shorter than `min_seconds`.
+
+    Where equal pieces would fall below the minimum, fewer of full length are taken and the end is dropped.
+    """
+    if duration < settings.min_seconds - 0.001:
+        return []
+    count = math.ceil(duration / settings.max_seconds - 1e-6)
+    if duration / count < settings.min_seconds - 0.001:
+        count -= 1
+    length = min(duration / count, settings.max_seconds)
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source.name).stem)[:48].strip("-") or "video"
+    return [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", index * length, (index + 1) * length) for index in range(count)]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise XDancerError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
