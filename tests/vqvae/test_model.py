@@ -1,0 +1,89 @@
+"""Shapes, parts and confidence of stage 1's model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from xdancer.skeleton import KEYPOINT_COUNT, PART_KEYPOINTS
+from xdancer.types import MotionTokens, PoseBatch
+from xdancer.vqvae.model import VQVAE, VQVAEConfig
+
+TINY = VQVAEConfig(slots=2, codes=32, encoder_width=8, encoder_depth=1, decoder_width=16, decoder_depth=1)
+
+
+def poses(batch: int = 3, frames: int = 4) -> PoseBatch:
+    return PoseBatch(torch.randn(batch, frames, KEYPOINT_COUNT, 2), torch.rand(batch, frames, KEYPOINT_COUNT))
+
+
+def test_parts_partition_the_keypoints() -> None:
+    points = [keypoint for part in TINY.part_keypoints for keypoint in part]
+    assert sorted(points) == list(range(KEYPOINT_COUNT))
+    assert TINY.part_keypoints == tuple(PART_KEYPOINTS.values())
+
+
+def test_the_papers_sizes() -> None:
+    with torch.device("meta"):
+        model = VQVAE()
+    assert tuple(model.codebook.vectors.shape) == (5, 512, 6)
+    assert model.decoder[0].in_features == 180
+    per_frame = model.config.parts * model.config.part_slots
+    assert per_frame == 30
+    assert per_frame * 9 == 270  # bit
+    counts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
+    print({**counts, "total": sum(counts.values())})
+    assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, single_part=True)])
+def test_tokens_go_out_and_come_back(config: VQVAEConfig) -> None:
+    model, batch = VQVAE(config).eval(), poses()
+    tokens = model.encode(batch)
+    assert tokens.ids.shape == (3, 4, config.parts, config.part_slots)
+    assert config.parts * config.part_slots == 10  # the ablation has the same number of tokens per frame
+    decoded, output = model.decode(tokens), model(batch)
+    torch.testing.assert_close(decoded.keypoints, output.pose.keypoints, atol=1e-5, rtol=1e-4)
+    assert torch.equal(tokens.ids, output.tokens.ids)
+    assert decoded.confidence.min() >= 0
+    assert decoded.confidence.max() <= 1
+
+
+def test_codes_are_the_vectors_of_the_tokens_part_by_part() -> None:
+    model = VQVAE(TINY)
+    ids = torch.randint(32, (1, 2, 5, 2))
+    codes = model.codes(MotionTokens(ids))
+    assert codes.shape == (1, 2, 5 * 2 * 6)
+    for part in range(5):
+        for slot in range(2):
+            at = (part * 2 + slot) * 6
+            assert torch.equal(codes[0, 1, at : at + 6], model.codebook.vectors[part, ids[0, 1, part, slot]])
+
+
+def test_a_part_reads_its_own_keypoints_and_confidence_only() -> None:
+    model, batch = VQVAE(TINY).eval(), poses(1, 1)
+    latents = model._latents(batch)
+    for part, points in enumerate(TINY.part_keypoints):
+        for changed in (
+            PoseBatch(batch.keypoints.index_add(2, torch.tensor(points), torch.ones(1, 1, len(points), 2)), batch.confidence),
+            PoseBatch(batch.keypoints, 1 - batch.confidence),
+        ):
+            moved = (model._latents(changed) - latents).abs().amax((0, 2, 3)) > 1e-6
+            expected = [index == part for index in range(5)] if changed.confidence is batch.confidence else [True] * 5
+            assert moved.tolist() == expected
+
+
+def test_every_frame_stands_alone() -> None:
+    model, batch = VQVAE(TINY).eval(), poses(1, 4)
+    assert torch.equal(model.encode(batch).ids[:, 2:3], model.encode(batch.frames(slice(2, 3))).ids)
+
+
+def test_keypoints_come_back_in_their_own_order() -> None:
+    """The head of a part must write that part's rows of the pose."""
+    model = VQVAE(TINY)
+    for part, points in enumerate(TINY.part_keypoints):
+        torch.nn.init.zeros_(model.heads[part].weight)
+        with torch.no_grad():
+            model.heads[part].bias.copy_(torch.tensor([[float(p), -float(p), 0.0] for p in points]).flatten())
+    decoded = model.decode(MotionTokens(torch.zeros(1, 1, 5, 2, dtype=torch.long)))
+    assert decoded.keypoints[0, 0, :, 0].tolist() == [float(p) for p in range(KEYPOINT_COUNT)]
+    assert decoded.keypoints[0, 0, :, 1].tolist() == [-float(p) for p in range(KEYPOINT_COUNT)]

@@ -1,0 +1,240 @@
+"""Hand-over between stages: load a stage's model from a checkpoint or folder, name it by fingerprint, refuse what does not fit.
+
+Two forms hold a stage: a Lightning checkpoint (`last.ckpt`: weights under `model.`, hyper-parameters `{"stage": …, "config": {…}}`, an
+embedded tokenizer under `tokenizer.`), and a folder with `config.json` and `model.safetensors`. Nothing is unpickled
+(`weights_only=True`), every load is strict.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from xdancer.errors import CheckpointError, StageMismatchError
+
+if TYPE_CHECKING:
+    from xdancer.vqvae.model import VQVAE
+
+STAGES: dict[str, tuple[str, str, str]] = {
+    "vqvae": ("xdancer.vqvae.model", "VQVAE", "VQVAEConfig"),
+    "motion_gpt": ("xdancer.motion_gpt.model", "MotionGPT", "MotionGPTConfig"),
+    "video_diffusion": ("xdancer.video_diffusion.model", "VideoDiffusion", "VideoDiffusionConfig"),
+}
+"""Stage → module of its model, class of the model (built from its config alone), class of the config."""
+
+RECIPES = {"vqvae": "vqvae.yaml", "motion_gpt": "gpt.yaml", "video_diffusion": "video_image.yaml"}
+"""Stage → the config that trains it, for messages."""
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Sha256 over the names and float32 bytes of all weights and buffers, in order of name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def stage_of(model_class: type[nn.Module]) -> str:
+    """The stage's name of a model class."""
+    for stage, (_, name, _) in STAGES.items():
+        if model_class.__name__ == name:
+            return stage
+    raise ValueError(f"{model_class.__name__} is no stage's model; the stages' models are {[name for _, name, _ in STAGES.values()]}.")
+
+
+def load_model(path: Path, model_class: type[Model]) -> Model:
+    """A stage's model in eval mode on the CPU, from a checkpoint file or a saved folder.
+
+    Of a Lightning checkpoint the weights in `state_dict` are read: the averaged ones where training kept an average.
+
+    Raises:
+        CheckpointError: missing, damaged, of another stage, or weights that do not fit the stored config.
+    """
+    path, stage = Path(path), stage_of(model_class)
+    if path.is_dir():
+        header, weights = _read_folder(path, stage)
+    else:
+        header, weights = read_checkpoint(path, stage)
+        weights = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
+    return build(model_class, header["config"], weights, source=path)
+
+
+def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
+    """The tokenizer inside a stage 2 or 3 checkpoint and its recorded fingerprint.
+
+    Raises:
+        CheckpointError: no tokenizer inside, or one that is not what the fingerprint says.
+    """
+    from xdancer.vqvae.model import VQVAE
+
+    path = Path(path)
+    header, weights = read_checkpoint(path)
+    weights = {name.removeprefix("tokenizer."): value for name, value in weights.items() if name.startswith("tokenizer.")}
+    recorded = header.get("tokenizer_fingerprint")
+    if not weights or recorded is None or "tokenizer_config" not in header:
+        raise CheckpointError(f"{path} holds no tokenizer (stage {header['stage']}). Give a checkpoint of stage 2 or 3.")
+    tokenizer = build(VQVAE, header["tokenizer_config"], weights, source=path)
+    if (found := fingerprint(tokenizer)) != recorded:
+        raise StageMismatchError(
+            f"{path}: the tokenizer inside is {found[:12]}, the checkpoint names {recorded[:12]}. The file was altered; train again."
+        )
+    return tokenizer, recorded
+
+
+def require_tokenizer(expected: str, tokenizer: nn.Module, *, path: Path, needed_by: str) -> None:
+    """Refuse a tokenizer other than the one a downstream stage was trained on.
+
+    Raises:
+        StageMismatchError: names both fingerprints.
+    """
+    if (found := fingerprint(tokenizer)) != expected:
+        raise StageMismatchError(
+            f"{needed_by} was trained on tokenizer {expected[:12]}, but {path} is {found[:12]}. "
+            "Pass the tokenizer it was trained on, or train it again."
+        )
+
+
+def require_same_config(checkpoint: Mapping[str, Any], *, stage: str, config: Any) -> None:
+    """Refuse to resume a Lightning checkpoint of another stage or of other sizes than the ones asked for.
+
+    Raises:
+        CheckpointError: names the keys that differ, with both values.
+    """
+    header = checkpoint.get("hyper_parameters", {})
+    if header.get("stage") != stage:
+        raise CheckpointError(
+            f"The checkpoint is of stage {header.get('stage')}, this run trains {stage}. Use another --ckpt_path or --config."
+        )
+    stored, asked = _plain(header["config"]), _plain(asdict(config))
+    different = [f"{key} {stored.get(key)} → {asked.get(key)}" for key in sorted(stored | asked) if stored.get(key) != asked.get(key)]
+    if different:
+        raise CheckpointError(
+            f"The checkpoint was trained with another config ({', '.join(different)}). "
+            "Resume with the config it was trained with, or start anew without --ckpt_path."
+        )
+
+
+def save_model(model: nn.Module, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors`, each whole or not at all."""
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    header = {"stage": stage_of(type(model)), "config": asdict(typing.cast(Any, model.config)), "fingerprint": fingerprint(model)}
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    _write(folder / "model.safetensors", save(weights))
+    _write(folder / "config.json", json.dumps(header, indent=2).encode())
+
+
+def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Hyper-parameters and weights of a Lightning checkpoint of ours.
+
+    Raises:
+        CheckpointError: missing, damaged, not ours, or of another stage than `stage`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint. {_recipe(path, stage)}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        header, weights = dict(content["hyper_parameters"]), content["state_dict"]
+    except Exception as error:  # torch raises a dozen kinds for a damaged file
+        raise CheckpointError(f"{path} is not a readable checkpoint ({type(error).__name__}). {_recipe(path, stage)}") from error
+    _check_header(header, stage, path)
+    return header, weights
+
+
+def build(model_class: type[Model], config: Mapping[str, Any], weights: Mapping[str, Tensor], *, source: Path) -> Model:
+    """A model of a stored config with stored weights, in eval mode.
+
+    Raises:
+        CheckpointError: the config is of another version, or the weights do not fit it.
+    """
+    module, _, config_name = STAGES[stage_of(model_class)]
+    model = model_class(config_from_dict(getattr(importlib.import_module(module), config_name), config, source=source))
+    try:
+        model.load_state_dict(dict(weights), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{source}: weights do not fit the stored config: {' '.join(str(error).split())[:400]}") from error
+    return model.eval()
+
+
+def config_from_dict(config_class: type[Any], values: Mapping[str, Any], *, source: Path) -> Any:
+    """A frozen config from the plain dict in a checkpoint (nested configs and tuples restored).
+
+    Raises:
+        CheckpointError: names the keys that this version does not know.
+    """
+    hints = typing.get_type_hints(config_class)
+    unknown = sorted(set(values) - {field.name for field in fields(config_class)})
+    if unknown:
+        raise CheckpointError(f"{source}: its config has {', '.join(unknown)}, which this version's {config_class.__name__} does not know.")
+    return config_class(**{name: _restore(hints[name], value, source) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Config values as they look after a trip through a file."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else str(value) if isinstance(value, Path) else value
+
+
+def _restore(hint: Any, value: Any, source: Path) -> Any:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for option in options:
+        if is_dataclass(option) and isinstance(value, Mapping):
+            return config_from_dict(typing.cast(type, option), value, source=source)
+        if (typing.get_origin(option) or option) is tuple and isinstance(value, list | tuple):
+            return tuple(_restore(typing.get_args(option)[0] if typing.get_args(option) else Any, item, source) for item in value)
+        if option is Path and isinstance(value, str):
+            return Path(value)
+    return value
+
+
+def _read_folder(folder: Path, stage: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors.torch import load_file
+
+    try:
+        header = json.loads((folder / "config.json").read_text())
+        weights = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} lacks config.json or model.safetensors. `xdancer export` writes such folders.") from error
+    except Exception as error:  # safetensors and json have kinds of their own
+        raise CheckpointError(f"{folder} is damaged ({type(error).__name__}). Export it again.") from error
+    _check_header(header, stage, folder)
+    return header, weights
+
+
+def _check_header(header: Mapping[str, Any], stage: str | None, path: Path) -> None:
+    if header.get("stage") not in STAGES or not isinstance(header.get("config"), Mapping):
+        raise CheckpointError(f"{path} does not say which xdancer stage it is. Use a checkpoint that `python train.py fit` wrote.")
+    if stage is not None and header["stage"] != stage:
+        raise CheckpointError(f"{path} is a checkpoint of stage {header['stage']}, not {stage}. {_recipe(path, stage)}")
+
+
+def _recipe(path: Path, stage: str | None) -> str:
+    if stage is None:
+        return "Train it with `python train.py fit --config configs/…`."
+    demo = "demo/" if "demo" in path.parts else ""
+    return f"`python train.py fit --config configs/{demo}{RECIPES[stage]}` makes one."
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

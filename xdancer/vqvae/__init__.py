@@ -1,0 +1,1 @@
+"""Stage 1: compositional, confidence-aware pose tokenizer."""
