@@ -1,0 +1,94 @@
+"""Cached decoding equals full recomputation; temperature, top-k, top-p and guidance do what they say."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from xdancer.motion_gpt.model import MotionGPT
+from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment, sample_tokens
+
+GREEDY = SamplingConfig(temperature=0.0)
+
+
+def uncached(gpt: MotionGPT, segment, given: int, guidance: float = 1.0) -> torch.Tensor:
+    """Greedy decoding by running the whole window again for every token."""
+    motion = segment.motion.clone()
+    for frame in range(given, gpt.config.frames):
+        for part in range(gpt.config.parts):
+            for slot in range(gpt.config.slots):
+                now = replace(segment, motion=motion)
+                logits = gpt(now)
+                if guidance != 1:
+                    without = gpt(replace(now, has_music=torch.zeros_like(segment.has_music)))
+                    logits = without + guidance * (logits - without)
+                motion[:, frame, part, slot] = logits[:, frame, part, slot].argmax(-1)
+    return motion
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"global_music": False}, {"context_frames": 0}, {"previous_frames": 0}, {"context_frames": 0, "global_music": False}]
+)
+@pytest.mark.parametrize("given", [0, 1, 3])
+def test_cached_equals_uncached(make_gpt, make_segment, change: dict, given: int) -> None:
+    gpt = make_gpt(**change)
+    segment = make_segment(gpt)
+    cached = sample_segment(gpt, segment, given=given, frames=4, sampling=GREEDY)
+    assert torch.equal(cached[:, :given], segment.motion[:, :given])
+    assert torch.equal(cached, uncached(gpt, segment, given))
+
+
+def test_cached_logits_equal_teacher_forced_ones(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment = make_segment(tiny_gpt)
+    full = tiny_gpt(segment).flatten(1, 3)
+    cache = tiny_gpt.transformer.new_cache(2, tiny_gpt.layout.window)
+    row, music = tiny_gpt.token_row(segment), tiny_gpt.embed_music(segment)
+    start = tiny_gpt.layout.first_prediction
+    embedding = tiny_gpt.embed(segment, start + 1)
+    for token in range(24):
+        logits = tiny_gpt.step(embedding, cache, part=token % 6 // 2)
+        torch.testing.assert_close(logits, full[:, token], rtol=1e-4, atol=1e-5)
+        embedding = tiny_gpt.embed_tokens(row, music, start + token + 1, start + token + 2)
+
+
+def test_what_follows_the_given_frames_is_not_read(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment = make_segment(tiny_gpt)
+    other = segment.motion.clone()
+    other[:, 2:] = 0
+    first = sample_segment(tiny_gpt, segment, given=2, frames=4, sampling=GREEDY)
+    assert torch.equal(first, sample_segment(tiny_gpt, replace(segment, motion=other), given=2, frames=4, sampling=GREEDY))
+
+
+def test_guidance_equals_the_formula(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment = make_segment(tiny_gpt)
+    guided = sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=SamplingConfig(temperature=0.0, guidance=3.0))
+    assert torch.equal(guided, uncached(tiny_gpt, segment, 1, guidance=3.0))
+
+
+def test_a_reused_cache_gives_the_same(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment = make_segment(tiny_gpt)
+    cache = tiny_gpt.transformer.new_cache(2, tiny_gpt.layout.window)
+    samples = [sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=GREEDY, cache=cache) for _ in range(2)]
+    assert torch.equal(*samples)
+
+
+def test_sampling_follows_the_distribution() -> None:
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().expand(20_000, 4)
+    generator = torch.Generator().manual_seed(1)
+
+    def shares(**settings: float) -> torch.Tensor:
+        drawn = sample_tokens(logits, SamplingConfig(**settings), generator)  # type: ignore[arg-type]
+        return drawn.bincount(minlength=4) / len(drawn)
+
+    assert (shares() - torch.tensor([0.5, 0.3, 0.15, 0.05])).abs().max() < 0.02
+    assert (shares(top_k=2) - torch.tensor([0.625, 0.375, 0, 0])).abs().max() < 0.02
+    assert (shares(top_p=0.9) - torch.tensor([0.5, 0.3, 0.15, 0]) / 0.95).abs().max() < 0.02
+    assert shares(top_p=0.01)[0] == 1
+    squared = torch.tensor([0.5, 0.3, 0.15, 0.05]).square()
+    assert (shares(temperature=0.5) - squared / squared.sum()).abs().max() < 0.02
+    assert shares(temperature=0.0)[0] == 1
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="top_p"):
+        SamplingConfig(top_p=0.0)

@@ -1,0 +1,1 @@
+"""Stage 2: cross-conditional autoregressive motion transformer."""

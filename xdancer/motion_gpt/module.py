@@ -1,0 +1,229 @@
+"""Stage 2 as a Lightning system: learn to write motion tokens to music."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.nn import functional as F
+
+from xdancer.checkpoint import config_from_dict, fingerprint, load_model, require_same_config, require_tokenizer
+from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
+from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig, Segment
+from xdancer.motion_gpt.rollout import generate_motion
+from xdancer.motion_gpt.sampling import SamplingConfig
+from xdancer.motion_gpt.smoothing import smooth_pose
+from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
+from xdancer.skeleton import BodyPart
+from xdancer.types import DanceBatch, MotionSample, PoseBatch
+from xdancer.vqvae.model import VQVAE, VQVAEConfig
+
+NORMALISATION_CLIPS = 64
+"""Training clips from which mean and scale of the music features are taken, every fourth frame of each."""
+
+
+class MotionGPTModule(LightningModule):
+    """Stage 2: music and the dance so far → next motion token (paper: Cross-conditional Motion GPT)."""
+
+    def __init__(
+        self,
+        config: MotionGPTConfig = MotionGPTConfig(),
+        tokenizer: Path = Path("runs/vqvae/last.ckpt"),
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_schedule: LRSchedule = LRSchedule(),
+        sampling: SamplingConfig = SamplingConfig(),
+        gpt2: Path | None = None,
+        compile: bool = False,
+    ) -> None:
+        """Build the model around a trained tokenizer.
+
+        Args:
+            config: sizes.
+            tokenizer: stage 1 checkpoint or folder.
+            optimizer: of the two parameter groups with and without weight decay.
+            lr_schedule: factor on the learning rate.
+            sampling: how `generate` and validation draw tokens.
+            gpt2: folder with GPT-2's weights to start from (paper); random where None.
+            compile: compile the blocks with torch.compile.
+        """
+        super().__init__()
+        self.model = MotionGPT(config)
+        if gpt2 is not None:
+            rank_zero_info(str(load_gpt2_folder(self.model, gpt2)))
+        self.tokenizer_path, self.tokenizer = Path(tokenizer), None
+        if self.tokenizer_path.exists():
+            self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE))
+        self.save_hyperparameters({"stage": "motion_gpt", "config": asdict(config), **self._tokenizer_record()})
+        self.optimizer, self.lr_schedule, self.sampling = SharedOptimizer(optimizer), lr_schedule, sampling
+        self._tokenizer_weights: dict[str, Tensor] = {}
+        if compile:
+            self.model.transformer.compile()
+
+    tokenizer: VQVAE | None
+
+    def forward(self, segment: Segment) -> Float[Tensor, "batch frame part slot code"]:
+        return self.model(segment)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._require_tokenizer()
+
+    def on_fit_start(self) -> None:
+        """Take the normalisation of the music from training clips, once; afterwards it is part of the checkpoint."""
+        tokenizer = self._require_tokenizer()  # kept as it is: the end of training writes averages into all live weights
+        self._tokenizer_weights = {f"tokenizer.{name}": value.clone() for name, value in tokenizer.state_dict().items()}
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not self.model.music_fitted and data is not None:
+            clips = data.evaluation_clips(NORMALISATION_CLIPS, split="train")
+            rows = {name: [torch.from_numpy(clip.features[name][::4]).float() for clip in clips] for name in self.model.config.music_features}
+            self.model.fit_music({name: torch.cat(values) for name, values in rows.items()})
+
+    def training_step(self, batch: DanceBatch, batch_idx: int) -> Tensor:
+        segment = self.read(batch)
+        loss = cross_entropy(self.model(self._drop_conditions(segment)), segment).mean()
+        self.log("train/loss", loss, batch_size=len(batch.has_context))
+        return loss
+
+    def validation_step(self, batch: DanceBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: DanceBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: DanceBatch, batch_idx: int) -> Tensor:
+        """Token ids (batch, frame, part, slot) of a dance to the segment's music that starts from the segment's first pose."""
+        history = batch.pose.confidence.shape[1] - batch.segment_frames
+        music = {name: value[:, history:] for name, value in batch.music.features.items()}
+        start = batch.pose.frames(slice(history, history + 1))
+        return self.generate(music, start, frames=batch.segment_frames, seed=batch_idx).tokens.ids
+
+    @torch.no_grad()
+    def generate(
+        self, music: Mapping[str, Float[Tensor, "batch rows _"]], start: PoseBatch, *, frames: int, sampling: SamplingConfig | None = None,
+        seed: int = 0,
+    ) -> MotionSample:  # fmt: skip
+        """Dances of `frames` frames to `music` (row 0 = frame 0) that begin with the poses `start`; equal seeds give equal dances."""
+        tokenizer, training = self._require_tokenizer(), self.model.training
+        generator, sampling = torch.Generator(start.keypoints.device).manual_seed(seed), sampling or self.sampling
+        self.model.eval()
+        tokens = generate_motion(self.model, music, tokenizer.encode(start), frames=frames, sampling=sampling, generator=generator)
+        self.model.train(training)
+        return MotionSample(tokens, smooth_pose(tokenizer.decode(tokens), sampling.smoothing), seed=seed)
+
+    def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        parameters = list(self.model.parameters())
+        groups = [{"params": [p for p in parameters if p.ndim > 1]}, {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
+        return scheduled(self.optimizer(groups), self.lr_schedule, self.trainer.estimated_stepping_batches)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the frozen tokenizer as it is: an average of equal weights differs from them in the last bits."""
+        checkpoint["state_dict"].update(self._tokenizer_weights)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another tokenizer; without one of its own (its file is gone) take the embedded one."""
+        require_same_config(checkpoint, stage="motion_gpt", config=self.model.config)
+        header = checkpoint["hyper_parameters"]
+        if self.tokenizer is None:
+            self._embed_tokenizer(VQVAE(config_from_dict(VQVAEConfig, header["tokenizer_config"], source=Path("the checkpoint"))))
+        else:
+            require_tokenizer(header["tokenizer_fingerprint"], self.tokenizer, path=self.tokenizer_path, needed_by="The checkpoint")
+
+    # ---- parts of the recipe
+
+    def read(self, batch: DanceBatch) -> Segment:
+        """Tokenise a batch and lay it out; only the frames that the model reads go through the tokenizer."""
+        config = self.model.config
+        self._check(batch)
+        total, history = batch.pose.confidence.shape[1], batch.pose.confidence.shape[1] - config.frames
+        tail = torch.arange(history - config.previous_frames, total, device=self.device).expand(len(batch.has_context), -1)
+        index = torch.cat([batch.context_index, tail], dim=1)
+        rows = torch.arange(len(index), device=self.device)[:, None]
+        with torch.no_grad():
+            ids = self._require_tokenizer().encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
+        absent = ~batch.has_context[:, None, None, None]
+        context, previous, motion = ids.split([config.context_frames, config.previous_frames, config.frames], dim=1)
+        stacked = self.model.stack_music(batch.music.features)
+        return Segment(
+            motion=motion, context=context.masked_fill(absent, ABSENT), previous=previous.masked_fill(absent, ABSENT),
+            music=stacked[:, history:total], context_music=stacked[rows, batch.context_index], has_music=torch.ones_like(batch.has_context),
+        )  # fmt: skip
+
+    def _check(self, batch: DanceBatch) -> None:
+        """Links between data and model are no contract: the sizes are compared here."""
+        config, total = self.model.config, batch.pose.confidence.shape[1]
+        found = {
+            "segment_frames": (batch.segment_frames, config.frames),
+            "context_frames": (batch.context_index.shape[1], config.context_frames),
+        }
+        at_least = {
+            "lookahead_frames": (batch.music.beats.shape[1] - total, config.music_lookahead_frames),
+            "history_frames": (total - batch.segment_frames, config.previous_frames),
+        }
+        wrong = [f"{name} {data} (the model needs {model})" for name, (data, model) in found.items() if data != model]
+        wrong += [f"{name} {data} (the model needs at least {model})" for name, (data, model) in at_least.items() if data < model]
+        if wrong:
+            raise ValueError(f"The data module gives {', '.join(wrong)}. Set data.init_args and model.init_args.config alike.")
+
+    def _drop_conditions(self, segment: Segment) -> Segment:
+        """Training: some segments lose their music, some everything before them."""
+        kept = torch.rand(2, len(segment.motion), device=segment.motion.device) >= self.model.config.condition_dropout
+        gone = ~kept[1, :, None, None, None]
+        return replace(
+            segment, has_music=segment.has_music & kept[0], context=segment.context.masked_fill(gone, ABSENT),
+            previous=segment.previous.masked_fill(gone, ABSENT),
+        )  # fmt: skip
+
+    def _evaluate(self, batch: DanceBatch, split: str) -> None:
+        """Teacher-forced cross-entropy per part, and the same windows with the music of another item of the batch."""
+        segment = self.read(batch)
+        losses = cross_entropy(self.model(segment), segment).mean(dim=(0, 1, 3))  # (part,)
+        log = {f"{split}/loss": losses.mean(), f"{split}/perplexity": losses.mean().exp()}
+        names = [part.name.lower() for part in BodyPart] if len(losses) == len(BodyPart) else [str(i) for i in range(len(losses))]
+        log |= {f"{split}/cross_entropy_{name}": loss for name, loss in zip(names, losses, strict=True)}
+        if len(segment.motion) > 1:
+            other = replace(segment, music=segment.music.roll(1, 0), context_music=segment.context_music.roll(1, 0))
+            log[f"{split}/music_gain"] = cross_entropy(self.model(other), segment).mean() - losses.mean()
+        self.log_dict(log, batch_size=len(segment.motion), sync_dist=True)
+
+    def _embed_tokenizer(self, tokenizer: VQVAE) -> None:
+        config, found = self.model.config, tokenizer.config
+        wrong = {"parts": (found.parts, config.parts), "slots": (found.part_slots, config.slots), "codes": (found.codes, config.codes)}
+        if any(theirs != ours for theirs, ours in wrong.values()):
+            words = ", ".join(f"{name} {theirs} (here {ours})" for name, (theirs, ours) in wrong.items() if theirs != ours)
+            raise StageMismatchError(
+                f"{self.tokenizer_path} is a tokenizer of {words}. Set model.init_args.config alike, or give another tokenizer."
+            )
+        self.tokenizer = tokenizer.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "MotionGPTModule":
+        """The tokenizer stays frozen: its codebooks must not follow."""
+        super().train(mode)
+        if self.tokenizer is not None:
+            self.tokenizer.eval()
+        return self
+
+    def _tokenizer_record(self) -> dict[str, Any]:
+        if self.tokenizer is None:
+            return {}
+        return {"tokenizer_config": asdict(self.tokenizer.config), "tokenizer_fingerprint": fingerprint(self.tokenizer)}
+
+    def _require_tokenizer(self) -> VQVAE:
+        if self.tokenizer is None:
+            demo = "demo/" if "demo" in self.tokenizer_path.parts else ""
+            raise CheckpointError(
+                f"{self.tokenizer_path}: no such tokenizer. `python train.py fit --config configs/{demo}vqvae.yaml` makes one, "
+                "or name another with --model.init_args.tokenizer."
+            )
+        return self.tokenizer
+
+
+def cross_entropy(logits: Float[Tensor, "batch frame part slot code"], segment: Segment) -> Float[Tensor, "batch frame part slot"]:
+    """Cross-entropy of every token of the segment, nats."""
+    return F.cross_entropy(logits.flatten(0, -2).float(), segment.motion.flatten(), reduction="none").view(segment.motion.shape)
