@@ -1,0 +1,47 @@
+"""The noise schedule's facts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from xdancer.video_diffusion.config import VideoDiffusionConfig
+from xdancer.video_diffusion.noise import clean_of, draw_noise, draw_timesteps, loss_weight, make_scheduler, target_of
+
+
+def test_paper_schedule() -> None:
+    scheduler = make_scheduler(VideoDiffusionConfig())
+    assert scheduler.config.prediction_type == "v_prediction"
+    assert scheduler.alphas_cumprod[-1] == 0  # zero terminal SNR
+    scheduler.set_timesteps(30)
+    assert scheduler.timesteps[0] == 999  # trailing: sampling starts at pure noise
+    assert len(scheduler.timesteps) == 30
+
+
+@pytest.mark.parametrize("kind", ["v_prediction", "sample", "epsilon"])
+def test_target_and_clean_picture_are_inverse(kind: str, tiny: VideoDiffusionConfig) -> None:
+    scheduler = make_scheduler(replace(tiny, prediction=kind))
+    clean, noise, timesteps = torch.randn(3, 2, 4, 5, 6), torch.randn(3, 2, 4, 5, 6), torch.tensor([0, 500, 900])
+    noisy = scheduler.add_noise(clean, noise, timesteps)
+    estimate = clean_of(scheduler, target_of(scheduler, clean, noise, timesteps), noisy, timesteps)
+    torch.testing.assert_close(estimate, clean, atol=2e-2 if kind == "epsilon" else 1e-4, rtol=0)
+
+
+def test_weights_are_one_at_pure_noise_and_small_where_denoising_is_trivial() -> None:
+    scheduler = make_scheduler(VideoDiffusionConfig())
+    weight = loss_weight(scheduler, torch.tensor([0, 999]), 5.0)
+    assert weight[1] == 1
+    assert weight[0] < 0.01
+    assert loss_weight(scheduler, torch.tensor([0, 999]), 0.0).tolist() == [1, 1]
+
+
+def test_noise_offset_is_constant_over_the_picture() -> None:
+    like = torch.zeros(2, 3, 4, 64, 64)
+    plain, shifted = draw_noise(like, 0.0), draw_noise(like, 10.0)
+    assert plain.mean((1, 3, 4)).abs().max() < 0.1
+    assert shifted.mean((1, 3, 4)).abs().max() > 1
+
+
+def test_terminal_share(tiny: VideoDiffusionConfig) -> None:
+    timesteps = draw_timesteps(replace(tiny, terminal_share=0.5), 2000, torch.device("cpu"))
+    assert 0.45 < (timesteps == 999).float().mean() < 0.55

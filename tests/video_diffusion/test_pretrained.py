@@ -1,0 +1,63 @@
+"""Diffusers folders load whole or not at all (random small ones, saved by diffusers itself)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import MotionAdapter
+
+from xdancer.errors import CheckpointError
+from xdancer.types import PoseBatch
+from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.pretrained import load_image_encoder, load_pretrained, load_unet
+from xdancer.video_diffusion.unet import build_unet2d
+
+
+def test_sd_folder_with_motion_adapter(tiny: VideoDiffusionConfig, tmp_path: Path) -> None:
+    source = build_unet2d(tiny, in_channels=12, out_channels=12)
+    source.save_pretrained(tmp_path / "unet")
+    adapter = MotionAdapter(block_out_channels=tiny.block_out_channels, motion_layers_per_block=1, motion_num_attention_heads=2,
+                            motion_norm_num_groups=4, motion_max_seq_length=16)  # fmt: skip
+    adapter.save_pretrained(tmp_path / "motion_adapter")
+    model = VideoDiffusion(replace(tiny, temporal=True))
+    reports = load_pretrained(model, tmp_path)
+    assert [len(report.new) > 0 for report in reports] == [True, False, True]
+    assert "tensors loaded" in str(reports[0])
+    weights = model.unet.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in source.state_dict().items())
+    assert all(torch.equal(weights[name], value) for name, value in adapter.state_dict().items())
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.reference_net.unet.state_dict().items())
+
+
+def test_helps_widen_the_first_convolution_with_zeros(helped: VideoDiffusionConfig, tmp_path: Path) -> None:
+    source = build_unet2d(helped, in_channels=12, out_channels=12)
+    source.save_pretrained(tmp_path)
+    model = VideoDiffusion(helped)
+    report = load_unet(model, tmp_path)[0]
+    assert report.widened == ("conv_in.weight", "conv_out.bias", "conv_out.weight")
+    assert torch.equal(model.unet.conv_in.weight[:, :12], source.conv_in.weight)
+    assert model.unet.conv_in.weight[:, 12:].abs().max() == 0
+
+
+def test_refusals(tiny: VideoDiffusionConfig, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no sub-folder `unet`"):
+        load_pretrained(VideoDiffusion(tiny), tmp_path)
+    build_unet2d(replace(tiny, block_out_channels=(8, 8)), in_channels=12, out_channels=12).save_pretrained(tmp_path / "unet")
+    with pytest.raises(CheckpointError, match=r"weights do not fit the config"):
+        load_pretrained(VideoDiffusion(tiny), tmp_path)
+    with pytest.raises(CheckpointError, match=r"is no CLIPVisionModelWithProjection folder"):
+        load_image_encoder(tmp_path, width=8)
+
+
+def test_clip_embedding(tiny: VideoDiffusionConfig, standing: Callable[..., PoseBatch], tmp_path: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    CLIPVisionModelWithProjection(CLIPVisionConfig(projection_dim=8, **sizes)).save_pretrained(tmp_path)
+    model = VideoDiffusion(replace(tiny, image_encoder=str(tmp_path)))
+    assert model.appearance(torch.zeros(2, 3, 64, 32), standing(2, 1)).shape == (2, 1, 8)
+    assert not [name for name in model.state_dict() if "encoder" in name and "motion" not in name]
+    with pytest.raises(CheckpointError, match=r"projects to 8, the renderer's cross_attention_dim is 9"):
+        load_image_encoder(tmp_path, width=9)

@@ -1,0 +1,87 @@
+"""ReferenceNet's features enter the renderer's self-attention, and nothing else changes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+
+from xdancer.types import PoseBatch, VideoBatch
+from xdancer.video_diffusion.loss import diffusion_loss
+from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.reference import ReferenceNet, install_processors
+from xdancer.video_diffusion.unet import build_unet2d
+
+
+def test_without_portrait_attention_is_that_of_diffusers(tiny: VideoDiffusionConfig) -> None:
+    unet = build_unet2d(tiny, in_channels=4, out_channels=4)
+    sample, embedding = torch.randn(2, 4, 8, 4), torch.randn(2, 3, tiny.cross_attention_dim)
+    unet.set_attn_processor(AttnProcessor2_0())
+    expected = unet(sample, 5, embedding).sample
+    install_processors(unet, write=False)
+    torch.testing.assert_close(unet(sample, 5, embedding).sample, expected)
+
+
+def test_reader_attends_to_own_and_portrait_positions(tiny: VideoDiffusionConfig) -> None:
+    unet = build_unet2d(tiny, in_channels=4, out_channels=4)
+    names = install_processors(unet, write=False)
+    attention = unet.get_submodule(names[0].removesuffix(".processor"))
+    own, portrait = torch.randn(4, 6, attention.query_dim), torch.randn(2, 5, attention.query_dim)
+    result = attention(own, reference={names[0]: portrait})
+    attention.set_processor(AttnProcessor2_0())
+    expected = attention(own, encoder_hidden_states=torch.cat([own, portrait.repeat_interleave(2, 0)], dim=1))
+    torch.testing.assert_close(result, expected)
+
+
+def test_features_per_spatial_attention(tiny: VideoDiffusionConfig) -> None:
+    net = ReferenceNet(build_unet2d(tiny, in_channels=4, out_channels=4))
+    features = net(torch.randn(3, 4, 8, 4), torch.randn(3, 1, tiny.cross_attention_dim))
+    assert set(features) == set(net.names)
+    assert len(net.names) == 2 + 1 + 4  # down, middle, up: one attention per layer
+    assert {len(value) for value in features.values()} == {3}
+
+
+def test_every_trained_parameter_gets_a_gradient(
+    helped: VideoDiffusionConfig, tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]
+) -> None:
+    """Else DDP raises."""
+    for config in (
+        tiny,
+        replace(helped, heatmap_weight=0.0),
+        replace(tiny, temporal=True),
+        replace(tiny, motion_decoder=False, pose_guider=True),
+    ):
+        model = VideoDiffusion(config)
+        batch = make_batch(config)
+        portrait = model.encode_portrait(batch.reference, batch.reference_pose)
+        motion = model.encode_motion(portrait, torch.randn(2, 16, 30), batch.pose, frame_index=batch.frame_index)
+        diffusion_loss(model, portrait, motion, batch.frames).total.backward()
+        assert [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None] == []
+        assert any(not parameter.requires_grad for parameter in model.reference_net.parameters())
+
+
+def test_checkpointed_gradients_are_the_same(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    plain = VideoDiffusion(replace(tiny, temporal=True))
+    thrifty = VideoDiffusion(replace(tiny, temporal=True, gradient_checkpointing=True))
+    thrifty.load_state_dict(plain.state_dict())
+    batch, codes = make_batch(tiny, frames=3), torch.randn(2, 3, 30)
+    for model in (plain, thrifty):
+        portrait = model.train().encode_portrait(batch.reference, batch.reference_pose)
+        model(torch.ones(2, 3, 12, 8, 4), torch.tensor([7, 7]), portrait, model.encode_motion(portrait, codes, None)).square().sum().backward()
+    pairs = zip(plain.named_parameters(), thrifty.named_parameters(), strict=True)
+    assert all((a.grad is None and b.grad is None) or torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-4) for (_, a), (_, b) in pairs)
+
+
+def test_portraits_do_not_mix(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    model = VideoDiffusion(tiny).eval()
+    batch = make_batch(tiny, frames=3)
+    codes, noisy, timesteps = torch.randn(2, 3, 30), torch.randn(2, 3, 12, 8, 4), torch.tensor([7, 7])
+
+    def predict(rows: slice) -> torch.Tensor:
+        pose = PoseBatch(batch.reference_pose.keypoints[rows], batch.reference_pose.confidence[rows])
+        portrait = model.encode_portrait(batch.reference[rows], pose)
+        return model(noisy[rows], timesteps[rows], portrait, model.encode_motion(portrait, codes[rows], None))
+
+    both, second = predict(slice(0, 2)), predict(slice(1, 2))
+    torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(both[0], both[1])

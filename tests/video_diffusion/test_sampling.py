@@ -1,0 +1,86 @@
+"""Windows, joint denoising, guidance, determinism."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+
+from xdancer.errors import XDancerError
+from xdancer.types import PoseBatch, VideoBatch
+from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.sampling import render_video, window_starts
+
+
+@pytest.mark.parametrize("frames", [1, 15, 16, 17, 28, 40, 133])
+@pytest.mark.parametrize("offset", [0, 5, 11])
+def test_windows_cover_every_frame_and_never_wrap(frames: int, offset: int) -> None:
+    windows = window_starts(frames, window=16, overlap=4, offset=offset)
+    assert set().union(*(range(*window) for window in windows)) == set(range(frames))
+    assert all(0 <= start < stop <= frames and stop - start == min(16, frames) for start, stop in windows)
+    assert all(before[1] - after[0] >= 4 for before, after in pairwise(windows))
+
+
+def render(model: VideoDiffusion, batch: VideoBatch, codes: torch.Tensor, **arguments: Any) -> torch.Tensor:
+    pose = PoseBatch(
+        batch.reference_pose.keypoints.expand(-1, codes.shape[1], -1, -1), batch.reference_pose.confidence.expand(-1, codes.shape[1], -1)
+    )
+    generator = torch.Generator().manual_seed(1)
+    return render_video(
+        model, reference=batch.reference, reference_pose=batch.reference_pose, codes=codes, pose=pose, generator=generator, **arguments
+    )
+
+
+def test_any_number_of_frames_and_the_same_bits_for_the_same_seed(helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    model = VideoDiffusion(replace(helped, temporal=True)).eval()
+    batch, codes = make_batch(helped), torch.randn(2, 21, 30)
+    video = render(model, batch, codes)
+    assert video.shape == (2, 21, 3, 64, 32)
+    assert video.abs().max() <= 1
+    assert torch.equal(video, render(model, batch, codes))
+    assert render(model, batch, codes[:, :1], steps=1).shape == (2, 1, 3, 64, 32)
+
+
+def test_portrait_is_encoded_once_and_guidance_costs_one_more_branch(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = VideoDiffusion(tiny).eval()
+    calls = {"portrait": 0, "unet": 0}
+    for name, module in (("portrait", model.reference_net), ("unet", model.unet)):
+        module.register_forward_hook(lambda *_, name=name: calls.__setitem__(name, calls[name] + 1))
+    render(model, make_batch(tiny), torch.randn(2, 16, 30), steps=3)
+    assert calls == {"portrait": 1, "unet": 3}
+    render(model, make_batch(tiny), torch.randn(2, 16, 30), steps=3, guidance=2.0)
+    assert calls == {"portrait": 2, "unet": 9}
+
+
+def test_guidance_weighs_the_branches(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    model, batch, codes = VideoDiffusion(tiny).eval(), make_batch(tiny), torch.randn(2, 4, 30)
+    plain, guided, none = (render(model, batch, codes, steps=1, guidance=scale) for scale in (1.0, 3.0, 0.0))
+    inside = (guided.abs() < 1) & (plain.abs() < 1) & (none.abs() < 1)
+    torch.testing.assert_close(guided[inside], (none + 3 * (plain - none))[inside], atol=1e-4, rtol=0)
+
+
+def test_a_perfect_network_gives_the_truth(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(tiny, prediction="sample", latent_channels=192)
+    model, batch = VideoDiffusion(config).eval(), make_batch(tiny, frames=16)
+    truth = model.image_space.encode(batch.frames.flatten(0, 1)).unflatten(0, (2, 16))
+    monkeypatch.setattr(model, "forward", lambda *_: truth)
+    torch.testing.assert_close(render(model, batch, torch.randn(2, 16, 30), steps=4), batch.frames, atol=1e-4, rtol=0)
+
+
+def test_wrong_sizes_are_named(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    model, batch = VideoDiffusion(tiny), make_batch(tiny)
+    with pytest.raises(XDancerError, match=r"codes are 31 wide, this renderer reads 30"):
+        render(model, batch, torch.randn(2, 4, 31))
+    with pytest.raises(XDancerError, match=r"portrait is 32×32"):
+        render_video(model, reference=batch.reference[:, :, :32], reference_pose=batch.reference_pose, codes=torch.randn(2, 4, 30))
+    with pytest.raises(XDancerError, match=r"steps 0"):
+        render(model, batch, torch.randn(2, 4, 30), steps=0)
+    helped = VideoDiffusion(replace(tiny, limb_warp=True))
+    with pytest.raises(XDancerError, match=r"needs keypoints"):
+        render_video(helped, reference=batch.reference, reference_pose=batch.reference_pose, codes=torch.randn(2, 4, 30))

@@ -1,0 +1,91 @@
+"""The Lightning system trains both phases, samples, and stores what the next stage needs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch.utils.data import DataLoader
+
+from xdancer.checkpoint import embedded_tokenizer, load_model
+from xdancer.errors import StageMismatchError
+from xdancer.types import VideoBatch
+from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.module import VideoDiffusionModule
+
+
+class Batches(LightningDataModule):
+    """The same batch again and again."""
+
+    def __init__(self, batch: VideoBatch, count: int) -> None:
+        super().__init__()
+        self.batches = [batch] * count
+
+    def train_dataloader(self) -> DataLoader[VideoBatch]:
+        return DataLoader(self.batches, batch_size=None)
+
+    val_dataloader = train_dataloader
+
+
+def fit(module: VideoDiffusionModule, batch: VideoBatch, folder: Path, steps: int = 3) -> Trainer:
+    trainer = Trainer(accelerator="cpu", max_steps=steps, logger=False, enable_progress_bar=False, enable_model_summary=False,
+                      enable_checkpointing=False, default_root_dir=folder, limit_val_batches=1, num_sanity_val_steps=0,
+                      callbacks=[EMAWeightAveraging(decay=0.9, use_buffers=False)])  # fmt: skip
+    trainer.fit(module, datamodule=Batches(batch, steps))
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return trainer
+
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers:UserWarning",  # the toy data needs none
+    "ignore:.*is smaller than the logging interval:UserWarning",  # three steps
+    "ignore:.*eval mode at the start",  # the tokenizer is frozen
+    "ignore:.*LeafSpec.*:FutureWarning",  # lightning 2.6 on torch 2.13
+)
+
+
+@pytest.mark.parametrize("helps", [False, True])
+def test_both_phases(
+    helps: bool, tiny: VideoDiffusionConfig, helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    config = helped if helps else tiny
+    optimizer = partial(torch.optim.AdamW, lr=1e-3)
+    image = VideoDiffusionModule(config, tokenizer_folder, optimizer=optimizer)
+    trainer = fit(image, make_batch(config), tmp_path)
+    assert torch.isfinite(trainer.callback_metrics["val/loss"])
+    assert {"val/psnr", "val/psnr_copy"} <= set(trainer.callback_metrics)
+    assert bool(image.model.image_space.fitted)
+    reloaded = load_model(tmp_path / "last.ckpt", VideoDiffusion)
+    assert all(torch.equal(value, reloaded.state_dict()[name]) for name, value in image.model.state_dict().items())
+    assert embedded_tokenizer(tmp_path / "last.ckpt")[0].config == image.tokenizer.config
+
+    video = VideoDiffusionModule(
+        replace(config, temporal=True), tokenizer_folder, initial=tmp_path / "last.ckpt", train_spatial=False, optimizer=optimizer
+    )
+    before = {name: value.clone() for name, value in video.model.state_dict().items()}
+    fit(video, make_batch(config, frames=16), tmp_path / "b")
+    changed = {name for name, value in video.model.state_dict().items() if not torch.allclose(value, before[name], atol=1e-6)}
+    assert any(".motion_modules." in name for name in changed)
+    assert not [name for name in changed if ".motion_modules." not in name and not name.startswith(("motion_", "heatmap_head"))]
+
+
+def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path) -> None:
+    module = VideoDiffusionModule(helped, tokenizer_folder).eval()
+    torch.nn.init.normal_(module.model.unet.conv_out.weight)  # zero at the start: the noise would not show
+    batch = make_batch(helped, pose_frames=20)
+    one, two, other = (module.generate(batch.reference, batch.reference_pose, pose=batch.pose, seed=seed).frames for seed in (3, 3, 4))
+    assert one.shape == (2, 20, 3, 64, 32)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    with pytest.raises(ValueError, match=r"needs tokens or pose"):
+        module.generate(batch.reference, batch.reference_pose)
+
+
+def test_codes_of_another_width_are_refused(tiny: VideoDiffusionConfig, tokenizer_folder: Path) -> None:
+    with pytest.raises(StageMismatchError, match=r"codes of 30 numbers per frame, this config's codes_width is 180"):
+        VideoDiffusionModule(replace(tiny, codes_width=180), tokenizer_folder)

@@ -1,0 +1,1 @@
+"""Stage 3: tokens and a portrait in, video out."""

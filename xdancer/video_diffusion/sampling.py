@@ -1,0 +1,131 @@
+"""Frames from codes: DDIM over overlapping windows, all frames denoised jointly (the paper's long video; window sizes are ours)."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from xdancer.errors import XDancerError
+from xdancer.types import PoseBatch
+from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion
+from xdancer.video_diffusion.noise import make_scheduler
+
+
+def window_starts(frames: int, *, window: int, overlap: int, offset: int = 0) -> list[tuple[int, int]]:
+    """(start, stop) of windows that cover `frames` frames in steps of `window − overlap`.
+
+    `offset` shifts the grid to the left. Nothing wraps around: the windows at the ends are moved inside, not joined.
+    """
+    if frames <= window:
+        return [(0, frames)]
+    step = window - overlap
+    starts = sorted({min(max(start, 0), frames - window) for start in range(-(offset % step), frames - overlap, step)})
+    return [(start, start + window) for start in starts]
+
+
+class WindowedMotion:
+    """Guidance of the windows of a long clip, computed when first needed and kept for one pass over the windows."""
+
+    def __init__(self, model: VideoDiffusion, portrait: Portrait, codes: Tensor, pose: PoseBatch | None) -> None:
+        self.model, self.portrait, self.codes, self.pose = model, portrait, codes, pose
+        self._kept: dict[tuple[int, int], Motion] = {}
+
+    def __call__(self, start: int, stop: int, *, keep: bool) -> Motion:
+        if (start, stop) in self._kept:
+            return self._kept[start, stop]
+        pose = None if self.pose is None else self.pose.frames(slice(start, stop))
+        motion = self.model.encode_motion(self.portrait, self.codes[:, start:stop], pose)
+        if keep:
+            self._kept[start, stop] = motion
+        return motion
+
+
+def check_inputs(model: VideoDiffusion, reference: Tensor, codes: Tensor, pose: PoseBatch | None) -> None:
+    """Raise XDancerError where sizes do not fit the renderer."""
+    size = (model.config.height, model.config.width)
+    if tuple(reference.shape[-2:]) != size:
+        raise XDancerError(
+            f"The portrait is {reference.shape[-2]}×{reference.shape[-1]} (height×width), this renderer makes {size[0]}×{size[1]}: resize it."
+        )
+    if codes.shape[1] == 0:
+        raise XDancerError("No frames to render: the codes are empty.")
+    if model.config.motion_decoder and codes.shape[-1] != model.config.codes_width:
+        raise XDancerError(
+            f"The codes are {codes.shape[-1]} wide, this renderer reads {model.config.codes_width}: use the tokenizer it was trained with."
+        )
+    if pose is not None and pose.confidence.shape[1] != codes.shape[1]:
+        raise XDancerError(f"{codes.shape[1]} frames of codes but {pose.confidence.shape[1]} of keypoints.")
+
+
+def denoise(
+    model: VideoDiffusion, portrait: Portrait, codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None, *, steps: int,
+    guidance: float, generator: torch.Generator | None, progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "batch frame channel rows columns"]:  # fmt: skip
+    """Latents of all frames. Per step the predictions of overlapping windows are averaged; the grid of windows shifts from step to step."""
+    config, scheduler = model.config, make_scheduler(model.config)
+    scheduler.set_timesteps(steps, device=codes.device)
+    branches = [WindowedMotion(model, portrait, codes, pose)]
+    if guidance != 1:
+        branches.append(WindowedMotion(model, model.drop(portrait), codes, pose))
+    shape = (*codes.shape[:2], config.latent_channels, *config.latent_size)
+    latents = torch.randn(shape, generator=generator, device=generator.device if generator else codes.device).to(codes.device)
+    step_width = config.window_frames - config.window_overlap
+    for done, timestep in enumerate(scheduler.timesteps):
+        draw = torch.randint(0, step_width, (1,), generator=generator, device=generator.device if generator else codes.device)
+        total, count = torch.zeros_like(latents), torch.zeros(1, shape[1], 1, 1, 1, device=codes.device)
+        windows = window_starts(shape[1], window=config.window_frames, overlap=config.window_overlap, offset=int(draw))
+        for number, (start, stop) in enumerate(windows):
+            total[:, start:stop] += _predict(model, branches, latents[:, start:stop], timestep, start, stop, guidance)
+            count[:, start:stop] += 1
+            if progress is not None:
+                progress(done * len(windows) + number + 1, len(scheduler.timesteps) * len(windows))
+        latents = cast(Any, scheduler.step)(total / count, timestep, latents, eta=0.0).prev_sample
+    return latents
+
+
+def _predict(
+    model: VideoDiffusion, branches: list[WindowedMotion], noisy: Tensor, timestep: Tensor, start: int, stop: int, guidance: float
+) -> Tensor:
+    """One window's prediction, guided if there is an unconditional branch."""
+    timesteps = timestep.expand(len(noisy))
+    short = branches[0].codes.shape[1] <= model.config.window_frames
+    predictions = [model(noisy, timesteps, motion.portrait, motion(start, stop, keep=short)) for motion in branches]
+    if len(predictions) == 1:
+        return predictions[0]
+    return predictions[1] + guidance * (predictions[0] - predictions[1])
+
+
+@torch.no_grad()
+def render_video(
+    model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
+    codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
+    generator: torch.Generator | None = None, progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "batch frame 3 height width"]:  # fmt: skip
+    """Frames in [-1, 1] for any number of codes; one portrait (in [-1, 1]) and its pose per item.
+
+    `pose`: keypoints decoded from the same tokens, where `model.needs_pose`. `steps`, `guidance`: the config's if None. The same
+    generator state gives the same bits. `progress` is told (windows done, windows in all denoising steps).
+
+    Raises:
+        XDancerError: sizes that do not fit the renderer.
+    """
+    check_inputs(model, reference, codes, pose)
+    steps = model.config.steps if steps is None else steps
+    guidance = model.config.guidance if guidance is None else guidance
+    if not 1 <= steps <= model.config.train_timesteps:
+        raise XDancerError(f"steps {steps}: from 1 to {model.config.train_timesteps}.")
+    portrait = model.encode_portrait(reference, reference_pose.frames(slice(0, 1)))
+    latents = denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress)
+    return decode_frames(model, latents).clamp(-1, 1)
+
+
+def decode_frames(model: VideoDiffusion, latents: Tensor) -> Tensor:
+    """Pictures of latents, a window of frames at a time (the autoencoder is the peak of memory)."""
+
+    def chunks() -> Iterator[Tensor]:
+        for part in latents.split(model.config.window_frames, dim=1):
+            yield model.image_space.decode(part.flatten(0, 1)).unflatten(0, part.shape[:2])
+
+    return torch.cat(list(chunks()), dim=1)
