@@ -1,0 +1,1 @@
+"""Metrics of dance and video as pure functions and torchmetrics."""
