@@ -1,0 +1,83 @@
+"""What callbacks that generate during validation share: when to run, with which weights, and that a failing figure never ends a run."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+
+log = logging.getLogger(__name__)
+
+
+class GenerationCallback(Callback):
+    """Generates samples in every n-th validation and logs figures of them.
+
+    A subclass gives `measure` (this rank's share, no communication) and `collect` (figures over all ranks, called on every rank). `measure`
+    runs behind the last validation batch, so that averaged weights (Lightning's EMA callback swaps them in for the epoch) are still in
+    place whatever the order of the callbacks. Random states are put back afterwards: training draws the same numbers with and without it.
+
+    Args:
+        every_n_validations: 1 = in each.
+    """
+
+    def __init__(self, *, every_n_validations: int = 1) -> None:
+        if every_n_validations < 1:
+            raise ValueError(f"every_n_validations must be at least 1, got {every_n_validations}.")
+        self.every_n_validations = every_n_validations
+        self._validations = 0
+        self._state: bool | None = None  # None: not measured yet, else whether it succeeded
+        self._told: set[str] = set()
+
+    def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Generate and measure this rank's share."""
+        raise TypeError(f"{type(self).__name__} must say what it measures.")
+
+    def collect(self) -> Mapping[str, float]:
+        """Figures over all ranks by log key; those that are not finite are left out of the log."""
+        return {}
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx + 1 == trainer.num_val_batches[dataloader_idx] and dataloader_idx + 1 == len(trainer.num_val_batches):
+            self._measure_once(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        if self._due():
+            self._measure_once(trainer, pl_module)  # a rank without a batch, or a loader without a length
+            if trainer.strategy.reduce_boolean_decision(bool(self._state), all=True):
+                self._log(pl_module)
+            self._state = None
+        self._validations += 1
+
+    def _due(self) -> bool:
+        return self._validations % self.every_n_validations == 0
+
+    def _measure_once(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._state is None and self._due() and not trainer.sanity_checking:
+            try:
+                with isolate_rng():
+                    self.measure(trainer, pl_module)
+                self._state = True
+            except Exception as error:  # a figure must never cost a training run
+                self._tell(error)
+                self._state = False
+
+    def _log(self, pl_module: LightningModule) -> None:
+        try:
+            figures = self.collect()
+        except Exception as error:  # see above; the same on every rank, behind all communication
+            self._tell(error)
+            return
+        pl_module.log_dict({name: value for name, value in figures.items() if math.isfinite(value)}, sync_dist=True)
+
+    def _tell(self, error: Exception) -> None:
+        """Say each reason once."""
+        reason = f"{type(self).__name__}: no figures in this validation: {type(error).__name__}: {error}"
+        if reason not in self._told:
+            self._told.add(reason)
+            log.warning(reason)

@@ -1,0 +1,107 @@
+"""Reconstruction and distance figures of rendered windows during the validation of stage 3."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.generation import GenerationCallback
+from xdancer.metrics.frechet import AlexWindowFeatures, FeatureDistances
+from xdancer.metrics.means import Means
+from xdancer.metrics.reconstruction import person_region, psnr
+from xdancer.types import PoseBatch, VideoBatch, VideoSample
+
+FIGURES = ("person_psnr", "person_psnr_copy", "background_psnr", "background_psnr_copy")
+
+
+class VideoMetrics(GenerationCallback):
+    """Windows of the validation set rendered from noise (self-driven: the portrait is another frame of the same clip).
+
+    Logs `val/person_psnr` and `val/background_psnr` (dB, region as in `xdancer.metrics.reconstruction`), each with the null row `_copy` (the
+    portrait as a still); where the batches hold 16 consecutive frames, `val/kernel_alex16` with its interval `_low`, `_high` and n
+    `_windows`, and from 640 windows on `val/frechet_alex16`. Without person masks in the shards the whole picture counts as person.
+
+    Args:
+        windows: how many are rendered, over all ranks.
+        steps: sampling steps; None = the model's.
+        guidance: guidance scale; None = the model's.
+        every_n_validations: 1 = in each.
+        seed: of the starting noise, equal in all validations.
+    """
+
+    def __init__(
+        self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, every_n_validations: int = 1, seed: int = 0
+    ) -> None:
+        super().__init__(every_n_validations=every_n_validations)
+        self.windows, self.steps, self.guidance, self.seed = windows, steps, guidance, seed
+        self._features = AlexWindowFeatures()
+        self._kept: list[VideoBatch] = []
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._kept = []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: VideoBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        wanted = -(-self.windows // trainer.world_size) - sum(len(kept.frames) for kept in self._kept)
+        if wanted > 0 and self._due() and not trainer.sanity_checking:
+            self._kept.append(first_items(batch, wanted))
+        super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device  # sums are in double
+        self._means, self._distances = Means(FIGURES).to(device), FeatureDistances(self._features.width).to(device)
+        nothing = torch.zeros(0, self._features.width, device=device)
+        self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
+        number = trainer.global_rank
+        module: Any = pl_module
+        for batch in self._kept:
+            sample: VideoSample = module.generate(
+                batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed
+            )
+            rows = torch.arange(len(batch.frames), device=batch.frames.device)[:, None]
+            for item, rendered in enumerate(sample.frames[rows, batch.frame_index].float().clamp(-1, 1)):
+                self._update(rendered, batch, item, number)
+                number += trainer.world_size
+        self._kept = []
+
+    def _update(self, rendered: Tensor, batch: VideoBatch, item: int, number: int) -> None:
+        target, portrait = batch.frames[item], batch.reference[item].expand_as(batch.frames[item])
+        if batch.mask is None:
+            region = torch.ones_like(target[:, 0], dtype=torch.bool)
+        else:
+            reference = None if batch.reference_mask is None else batch.reference_mask[item, 0] > 0.5
+            region = person_region(batch.mask[item, :, 0] > 0.5, reference)
+        figures = {"person_psnr": psnr(rendered, target, region), "person_psnr_copy": psnr(portrait, target, region)}
+        figures |= {"background_psnr": psnr(rendered, target, ~region), "background_psnr_copy": psnr(portrait, target, ~region)}
+        self._means.update(figures)
+        index = batch.frame_index[item]
+        if len(index) == self._features.window and bool((index.diff() == 1).all()):
+            features = self._features(torch.stack([rendered, target]))
+            self._distances.update(features[:1], features[1:], clip=number)
+
+    def collect(self) -> Mapping[str, float]:
+        figures = {f"val/{name}": value for name, value in self._means.compute().items()}
+        distances = self._distances.compute()
+        return figures | {
+            "val/kernel_alex16": distances["kernel"], "val/kernel_alex16_low": distances["kernel_low"],
+            "val/kernel_alex16_high": distances["kernel_high"], "val/frechet_alex16": distances["frechet"],
+            "val/kernel_alex16_windows": distances["samples"] or float("nan"),
+        }  # fmt: skip
+
+
+def first_items(batch: VideoBatch, count: int) -> VideoBatch:
+    """The first samples of a batch, as their own batch."""
+
+    def cut(value: Any) -> Any:
+        return None if value is None else value[:count]
+
+    def poses(pose: PoseBatch) -> PoseBatch:
+        return PoseBatch(pose.keypoints[:count], pose.confidence[:count])
+
+    return VideoBatch(
+        reference=batch.reference[:count], reference_pose=poses(batch.reference_pose), frames=batch.frames[:count], pose=poses(batch.pose),
+        frame_index=batch.frame_index[:count], reference_mask=cut(batch.reference_mask), mask=cut(batch.mask),
+    )  # fmt: skip

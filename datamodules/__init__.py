@@ -1,0 +1,1 @@
+"""Lightning data modules: wiring between shards and the three stages."""

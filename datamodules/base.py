@@ -1,0 +1,155 @@
+"""What the data modules of all stages share: splits, order, position, damage, and clips for callbacks."""
+
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+from lightning import LightningDataModule
+
+from xdancer.data.loader import EvaluationLoader, Position, Share, TrainLoader
+from xdancer.data.order import BlockOrder
+from xdancer.data.remote import is_remote
+from xdancer.data.shards import ShardReader
+from xdancer.data.windows import DamageLog, WindowSet
+from xdancer.embedded.build import EmbeddedConfig, build_embedded
+from xdancer.errors import ShardError
+from xdancer.types import ClipSample
+
+BatchT = TypeVar("BatchT")
+Split = Literal["train", "val", "test"]
+
+
+class ShardDataModule(LightningDataModule, Generic[BatchT]):
+    """Base of the data modules. Its state is the number of training samples consumed: a resumed run continues at the right sample."""
+
+    def __init__(
+        self, folders: dict[Split, str], *, batch_size: int, num_workers: int, seed: int, embedded: EmbeddedConfig | None
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if batch_size < 1 or num_workers < 0:
+            raise ShardError(f"data.batch_size must be at least 1 and data.num_workers at least 0, got {batch_size} and {num_workers}.")
+        self.folders: dict[Split, str | Path] = {split: folder if is_remote(folder) else Path(folder) for split, folder in folders.items()}
+        self.batch_size, self.num_workers, self.seed, self.embedded = batch_size, num_workers, seed, embedded
+        self.prepare_data_per_node = False  # data lie where every node sees them
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # the finite split may leave a rank without a batch
+        self.position = Position()
+        self._readers: dict[str, ShardReader] = {}
+        self._windows: dict[tuple[str, bool], WindowSet[BatchT]] = {}
+        self._train_loader: TrainLoader[BatchT] | None = None
+
+    def make_windows(self, reader: ShardReader, *, training: bool) -> WindowSet[BatchT]:
+        """The stage's samples of a split."""
+        raise TypeError(f"{type(self).__name__} must say how its samples are cut.")
+
+    def check(self, reader: ShardReader) -> None:
+        """Refuse a split that does not fit the stage's model."""
+
+    def prepare_data(self) -> None:
+        """Build the embedded data set if it is wanted and missing (Lightning calls this on rank 0 only)."""
+        folders = {split: Path(folder) for split, folder in self.folders.items() if not is_remote(folder)}
+        if self.embedded is None or all((folder / "manifest.json").is_file() for folder in folders.values()):
+            return
+        roots = {folder.parent for folder in folders.values()}
+        if len(folders) < 3 or len(roots) != 1 or any(folder.name != split for split, folder in folders.items()):
+            named = ", ".join(str(folder) for folder in self.folders.values())
+            raise ShardError(
+                f"The embedded data set is built as OUT/train, OUT/val and OUT/test; data names {named}. Use one folder OUT for all."
+            )
+        build_embedded(roots.pop(), self.embedded)
+
+    def setup(self, stage: str) -> None:
+        splits: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+        for split in splits.get(stage, ()):
+            if split == "val" and self.trainer is not None and self.trainer.limit_val_batches == 0:
+                continue
+            reader = self._existing(split)
+            self.check(reader)
+            windows = self._windows_of(split)
+            total, world = int(windows.shard_sizes.sum()), self._share.world
+            if split != "train" and total < world:
+                raise ShardError(f"{self.folders[split]} has {total} windows for {world} processes. Use fewer processes or more clips.")
+
+    def _existing(self, split: Split) -> ShardReader:
+        """The reader of a split; where only the training split exists, the message says how to hold out frames instead."""
+        train, folder = self.folders["train"], self.folders[split]
+        if split != "train" and not is_remote(folder) and not Path(folder).is_dir() and not is_remote(train) and Path(train).is_dir():
+            raise ShardError(
+                f"No shards in {folder}, but {train} is there. Set data.{split} to {train} and hold out frames with "
+                "data.frame_range [0.0, 0.8] and data.val_frame_range [0.8, 1.0], or prepare more songs."
+            )
+        return self.reader(split)
+
+    def teardown(self, stage: str) -> None:
+        """Let the reading processes go."""
+        if self._train_loader is not None:
+            self._train_loader.close()
+
+    def train_dataloader(self) -> TrainLoader[BatchT]:
+        windows = self._windows_of("train")
+        self._train_loader = TrainLoader(
+            windows, BlockOrder(windows.shard_sizes, self.seed), batch_size=self.batch_size, share=self._share, workers=self.num_workers,
+            position=self.position, damage=DamageLog(self.reader("train")),
+        )  # fmt: skip
+        return self._train_loader
+
+    def val_dataloader(self) -> EvaluationLoader[BatchT]:
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> EvaluationLoader[BatchT]:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> EvaluationLoader[BatchT]:
+        return self._evaluation_loader("test")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Samples consumed by all ranks together, and the seed of their order."""
+        return {"samples": self.position.samples, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue behind the samples of a checkpoint.
+
+        Raises:
+            ShardError: the checkpoint's order has another seed.
+        """
+        trains = self.trainer is None or self.trainer.state.fn == "fit"
+        if trains and state_dict["seed"] != self.seed:
+            raise ShardError(
+                f"The checkpoint read the data in the order of seed {state_dict['seed']}, data.seed is {self.seed}. "
+                f"Resume with --data.init_args.seed {state_dict['seed']}."
+            )
+        self.position.samples = int(state_dict["samples"])
+
+    def evaluation_clips(self, count: int, split: Split = "val") -> list[ClipSample]:
+        """Up to `count` whole clips, evenly spread over a split: the same ones every time."""
+        reader = self.reader(split)
+        usable = self.usable_clips(reader)
+        chosen = np.unique(np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int))
+        return [reader.clip(usable[number]) for number in chosen.tolist()]
+
+    def usable_clips(self, reader: ShardReader) -> list[int]:
+        """Numbers of the clips that the stage can use."""
+        return list(range(len(reader)))
+
+    def reader(self, split: Split) -> ShardReader:
+        """The shards of a split."""
+        if split not in self._readers:
+            self._readers[split] = ShardReader(self.folders[split])
+        return self._readers[split]
+
+    @property
+    def _share(self) -> Share:
+        trainer = self.trainer
+        return Share() if trainer is None else Share(trainer.global_rank, trainer.world_size)
+
+    def _windows_of(self, split: Split) -> WindowSet[BatchT]:
+        training = split == "train"
+        if (split, training) not in self._windows:
+            self._windows[split, training] = self.make_windows(self.reader(split), training=training)
+        return self._windows[split, training]
+
+    def _evaluation_loader(self, split: Split) -> EvaluationLoader[BatchT]:
+        windows = self._windows_of(split)
+        return EvaluationLoader(
+            windows, BlockOrder(windows.shard_sizes, self.seed), batch_size=self.batch_size, share=self._share, workers=self.num_workers,
+            damage=DamageLog(self.reader(split)),
+        )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Pictures, poses and portraits for stage 3."""
+
+from datamodules.base import ShardDataModule
+from xdancer.data.members import VIDEO
+from xdancer.data.shards import ShardReader
+from xdancer.data.videos import VideoShape, VideoWindows
+from xdancer.data.windows import WindowSet
+from xdancer.embedded.build import EmbeddedConfig
+from xdancer.types import VideoBatch
+
+
+class VideoDataModule(ShardDataModule[VideoBatch]):
+    """Shards with video for the renderer. The portrait is another frame of the same clip.
+
+    Args:
+        train: folder of training shards.
+        val: folder of validation shards.
+        test: folder of test shards.
+        batch_size: samples per process and step.
+        frames: pictures per sample (2 in phase a, 16 in phase b).
+        consecutive: consecutive pictures from the middle of the pose window, or any of it.
+        pose_window: consecutive poses per sample, at least `frames`.
+        size: (height, width) of the pictures; None keeps the videos' own.
+        frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
+        val_frame_range: share for validation and test, if another.
+        reference_frame: evaluation's portrait, counted inside the usable range.
+        cache_frames: keep decoded clips in memory.
+        cache_gigabytes: bound of that memory for the training split, shared among the workers.
+        num_workers: processes that read ahead; 0 reads in the training process.
+        seed: of order and draws.
+        embedded: build the embedded data set if the folders are missing.
+    """
+
+    def __init__(
+        self,
+        train: str = "data/train",
+        val: str = "data/val",
+        test: str = "data/test",
+        batch_size: int = 16,
+        frames: int = 16,
+        consecutive: bool = True,
+        pose_window: int = 16,
+        size: tuple[int, int] | None = None,
+        frame_range: tuple[float, float] = (0.0, 1.0),
+        val_frame_range: tuple[float, float] | None = None,
+        reference_frame: int = 0,
+        cache_frames: bool = False,
+        cache_gigabytes: float = 2.0,
+        num_workers: int = 0,
+        seed: int = 0,
+        embedded: EmbeddedConfig | None = None,
+    ) -> None:
+        super().__init__(
+            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded
+        )
+        self.shape = VideoShape(frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame)
+        self.frame_range, self.val_frame_range = frame_range, val_frame_range or frame_range
+        self.cache_bytes = int(cache_gigabytes * 1e9) // max(1, num_workers) if cache_frames else 0
+
+    def usable_clips(self, reader: ShardReader) -> list[int]:
+        return [clip for clip in range(len(reader)) if reader.has(clip, VIDEO)]
+
+    def make_windows(self, reader: ShardReader, *, training: bool) -> WindowSet[VideoBatch]:
+        frame_range = self.frame_range if training else self.val_frame_range
+        return VideoWindows(
+            reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0
+        )

@@ -1,0 +1,48 @@
+"""Every YAML of the application parses: alone where it is a run, on top of its stage's run where it is an overlay."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xdancer.cli import main
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+RUNS = sorted([*CONFIGS.glob("*.yaml"), *(CONFIGS / "demo").glob("*.yaml")])
+OVERLAYS = sorted(path for path in CONFIGS.rglob("*.yaml") if path not in RUNS)
+
+
+def parse(*paths: Path) -> None:
+    arguments = [argument for path in paths for argument in ("--config", str(path))]
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *arguments, "--print_config"])
+    assert stop.value.code == 0
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_run_parses_and_says_how_it_is_started(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parse(path)
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["run_dir"].startswith("runs/demo/" if path.parent.name == "demo" else "runs/")
+    assert isinstance(shown["seed_everything"], int)
+    assert f"train.py fit --config {path.relative_to(CONFIGS.parent)}" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_an_overlay_parses_on_top_of_its_run(path: Path) -> None:
+    for base in [base for base in RUNS if base.parent == CONFIGS and (path.parent.name == "trainer" or path.stem.startswith(base.stem))]:
+        parse(base, path)
+        return
+    pytest.fail(f"{path.name} names no run of configs/ that it changes: call it <run>_<what changes>.yaml")
+
+
+def test_trainer_overlays_touch_the_trainer_only() -> None:
+    for path in (CONFIGS / "trainer").glob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) == {"trainer"}, path
+
+
+def test_the_paper_runs_carry_the_papers_numbers() -> None:
+    run = yaml.safe_load((CONFIGS / "vqvae.yaml").read_text(encoding="utf-8"))
+    assert run["trainer"]["max_steps"] == 40_000
+    assert run["model"]["init_args"]["optimizer"] == {"class_path": "torch.optim.AdamW", "init_args": {"lr": 2e-4}}
+    assert run["data"]["init_args"]["batch_size"] * 8 == 2048

@@ -1,0 +1,173 @@
+"""train.py's command line on small poses: run folder, resume, and a user's mistakes in one line."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from xdancer import application
+from xdancer.checkpoint import fingerprint, load_model
+from xdancer.cli import main
+from xdancer.vqvae.model import VQVAE
+
+SUPPORT = Path(__file__).parent / "support"
+CONFIG = {
+    "seed_everything": 0,
+    "run_dir": "run",
+    "trainer": {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_steps": 4,
+        "val_check_interval": 2,
+        "check_val_every_n_epoch": None,
+        "log_every_n_steps": 1,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "callbacks+": [{"class_path": "callbacks.codebook_usage.CodebookUsage"}, {"class_path": "callbacks.pose_metrics.PoseMetrics"}],
+    },
+    "checkpoint": {"every_n_train_steps": 2},
+    "model": {
+        "class_path": "xdancer.vqvae.module.VQVAEModule",
+        "init_args": {
+            "config": {"slots": 1, "codes": 16, "encoder_width": 8, "encoder_depth": 1, "decoder_width": 16, "decoder_depth": 1},
+            "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+            "lr_schedule": {"warmup_steps": 1, "decay": "constant"},
+        },
+    },
+    "data": {"class_path": "tiny_data.TinyPoses"},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A config in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+    return "tiny.yaml"
+
+
+def rows(path: Path, column: str) -> list[tuple[int, str]]:
+    with path.open(newline="") as file:
+        return [(int(row["step"]), row[column]) for row in csv.DictReader(file) if row[column]]
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line of a refused command."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("train.py: ")
+    return line
+
+
+def test_a_run_lies_in_its_folder_and_continues_there(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first = main(["fit", "--config", config, "--ckpt_path", "last"])  # nothing there yet: starts anew
+    run = Path("run")
+    assert first.trainer.global_step == 4
+    assert {"last.ckpt", "run.json", "metrics.csv", "config.yaml", "checkpoints", "tensorboard"} <= {path.name for path in run.iterdir()}
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step=00000002.ckpt", "step=00000004.ckpt"]
+    before = rows(run / "metrics.csv", "train/loss")
+    assert [step for step, _ in before] == [0, 1, 2, 3]
+    assert fingerprint(load_model(run / "last.ckpt", VQVAE)) == fingerprint(first.model.model)
+
+    arguments = ["--config", config, "--trainer.max_steps", "7", "--model.init_args.optimizer.init_args.lr", "5e-5"]
+    second = main(["fit", *arguments, "--ckpt_path", "last"])
+    assert second.trainer.global_step == 7
+    assert second.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(5e-5)  # the new rate, not the checkpoint's
+    after = rows(run / "metrics.csv", "train/loss")
+    assert after[:4] == before
+    assert [step for step, _ in after] == list(range(7))
+    for column in ("val/body_percent", "val/hands_percent", "val/min_perplexity", "val/perplexity_head", "val/dead_left_hand"):
+        assert rows(run / "metrics.csv", column), column
+    assert sorted(path.name for path in run.iterdir() if path.suffix == ".ckpt") == ["last.ckpt"]
+
+    starts = json.loads((run / "run.json").read_text())["starts"]
+    assert [(start["start_step"], start["end_step"]) for start in starts] == [(0, 4), (4, 7)]
+    assert starts[1]["resumed_from"] == "run/last.ckpt"
+    assert starts[0]["versions"]["torch"] == torch.__version__
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 5e-5
+
+    line = fails(capsys, "fit", "--config", config, "--ckpt_path", "last", "--model.init_args.config.slots", "2")
+    assert "slots 1 → 2" in line
+    main(["validate", "--config", config, "--ckpt_path", "last"])
+    main(["predict", "--config", config, "--ckpt_path", "last"])
+    assert np.load(run / "predictions/rank0_000003.npy").shape == (8, 1, 5, 1)
+
+
+def test_resuming_gives_the_run_that_was_not_interrupted(config: str) -> None:
+    """Dead codes move to random latents: without the saved random states the codebooks would differ."""
+    arguments = ["fit", "--config", config, "--model.init_args.config.revival_share", "0.9", "--trainer.limit_val_batches", "0"]
+    whole = main([*arguments, "--run_dir", "whole", "--trainer.max_steps", "8"])
+    main([*arguments, "--run_dir", "parts", "--trainer.max_steps", "4"])
+    parts = main([*arguments, "--run_dir", "parts", "--trainer.max_steps", "8", "--ckpt_path", "last"])
+    assert fingerprint(parts.model.model) == fingerprint(whole.model.model)
+    assert rows(Path("parts/metrics.csv"), "train/loss") == rows(Path("whole/metrics.csv"), "train/loss")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ckpt_path", "nowhere.ckpt"], ["nowhere.ckpt", "no such checkpoint"]),
+        (["--ckpt_path", "tiny.yaml"], ["tiny.yaml", "not a readable checkpoint"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["--model.init_args.config.slotss", "2"], ["slotss"]),
+        (["--model.init_args.lr_schedule.final_ratio", "2"], ["final_ratio"]),
+        (["--trainer.max_stepss", "2"], ["max_stepss"]),
+        (["--model", "xdancer.vqvae.module.NoModule"], ["NoModule"]),
+    ],
+)
+def test_mistakes_end_in_one_line(config: str, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]) -> None:
+    line = fails(capsys, "fit", "--config", config, *arguments)
+    assert all(word in line for word in words), line
+    assert not Path("run").exists()
+
+
+def test_validate_without_a_checkpoint_says_what_makes_one(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Train first" in fails(capsys, "validate", "--config", config, "--ckpt_path", "last")
+
+
+def test_a_full_disk_is_one_line(config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "run/last.ckpt")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", full)
+    assert "disk is full" in fails(capsys, "fit", "--config", config)
+
+
+def test_configs_of_the_application_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = application.find_configs(["fit", "--config", "configs/vqvae.yaml", "--config=configs/demo/vqvae.yaml", "-c", "none.yaml"])
+    assert found[2] == str(application.root() / "configs/vqvae.yaml")
+    assert found[3] == f"--config={application.root() / 'configs/demo/vqvae.yaml'}"
+    assert found[5] == "none.yaml"
+    assert application.train_command("fit")[1:] == [str(application.root() / "train.py"), "fit"]
+    assert application.config_path("demo/vqvae.yaml").is_file()
+
+
+def test_train_py_from_another_folder_under_two_processes(config: str, tmp_path: Path) -> None:
+    """Gloo on the CPU: one run folder, one history, equal codebooks (Lightning compares nothing; the sums do)."""
+    environment = {**os.environ, "PYTHONPATH": f"{SUPPORT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+    arguments = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.max_steps", "2"]
+    command = [*application.train_command("fit", "--config", config), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    starts = json.loads(Path("run/run.json").read_text())["starts"]
+    assert [(start["world_size"], start["end_step"]) for start in starts] == [(2, 2)]
+    counts = load_model(Path("run/last.ckpt"), VQVAE).codebook.counts.sum(-1)
+    torch.testing.assert_close(counts, torch.full((5,), 16.0), rtol=0.2, atol=0)  # both ranks' 8 poses were counted
+    states = torch.load("run/last.ckpt", weights_only=True)["random_states"]
+    assert len(states) == 2
+    bad = subprocess.run([*command[:3], "--config", "nowhere.yaml"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
+    assert len(bad.stderr.strip().splitlines()) == 1
+    assert sys.executable == command[0]

@@ -1,0 +1,247 @@
+"""The command line of train.py: `fit | validate | test | predict --config …`, one folder per run, one line per user's mistake."""
+
+import csv
+import errno
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from xdancer import application
+from xdancer.errors import CheckpointError, XDancerError
+
+COMMON_CALLBACKS = (
+    "callbacks.run_record.RunRecord",
+    "callbacks.random_state.RandomState",
+    "callbacks.progress.PlainProgress",
+    "callbacks.predictions.SavePredictions",
+)
+"""Present in every run; a config adds to them with `callbacks+:`."""
+
+
+class StepCheckpoint(ModelCheckpoint):
+    """Saves every `every_n_train_steps` and at the end, nowhere else.
+
+    ModelCheckpoint, told to keep the newest k steps, puts off what falls on the last batch of an epoch to the next validation.
+    """
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self._every_n_train_steps >= 1 and trainer.global_step % self._every_n_train_steps == 0:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
+
+
+class SaveConfigToRun(SaveConfigCallback):
+    """Writes the whole configuration to `<run_dir>/config.yaml`, again on resume."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, str(folder / self.config_filename), skip_none=False, overwrite=True, multifile=False)
+
+
+class RunCSVLogger(CSVLogger):
+    """`<run_dir>/metrics.csv`; a resumed run continues the file behind the step of its checkpoint (Lightning's logger deletes it)."""
+
+    def __init__(self, run_dir: Path, *, resume_step: int | None) -> None:
+        super().__init__(run_dir, name="", version="", flush_logs_every_n_steps=50)
+        self._resume_step = resume_step
+
+    @property
+    def experiment(self) -> Any:
+        if self._experiment is None and getattr(rank_zero_only, "rank", 0) == 0:
+            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+            self._experiment = ContinuedWriter(self.log_dir, self._resume_step)
+        return super().experiment
+
+
+class ContinuedWriter(ExperimentWriter):
+    """Keeps the rows up to `resume_step`; without one starts a new file."""
+
+    def __init__(self, log_dir: str, resume_step: int | None) -> None:
+        self.resume_step = resume_step
+        self.kept_keys: list[str] = []
+        super().__init__(log_dir)
+        self.metrics_keys = self.kept_keys
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if not path.is_file():
+            return
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        path.unlink()
+        if self.resume_step is None:
+            return
+        rows = [row for row in rows if int(row["step"]) < self.resume_step]  # row s is written when s + 1 steps are done
+        if rows:
+            self.kept_keys = list(rows[0])
+            with path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=self.kept_keys)
+                writer.writeheader()
+                writer.writerows(rows)
+
+
+class XDancerCLI(LightningCLI):
+    """LightningCLI with a run folder: logs, checkpoints, last.ckpt, config.yaml and run.json of a run lie together, the same on resume."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run_dir", type=Path, default=Path("runs/default"), help="Folder of everything this run writes.")
+        parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
+        parser.link_arguments("run_dir", "checkpoint.dirpath", compute_fn=str)
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "checkpoints/step={step:08d}",
+                "checkpoint.auto_insert_metric_name": False,
+                "checkpoint.monitor": "step",
+                "checkpoint.mode": "max",
+                "checkpoint.save_top_k": 2,
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,  # else a second run in the folder writes last-v1.ckpt
+                "trainer.callbacks": [{"class_path": name} for name in COMMON_CALLBACKS],
+            }
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Find `--ckpt_path last` in the run folder.
+
+        Lightning would merge the checkpoint's hyper-parameters over the command line here; the modules refuse another config instead.
+        """
+        options = self.config[self.config.subcommand]
+        self.resume_step: int | None = None
+        path = options.get("ckpt_path")
+        if path == "last":
+            path = Path(options.run_dir) / "last.ckpt"
+            if not path.is_file():
+                if self.config.subcommand != "fit":
+                    raise CheckpointError(f"{path}: no such checkpoint. Train first: python train.py fit with the same --config and --run_dir.")
+                rank_zero_info(f"{options.run_dir} holds no checkpoint yet: starting anew.")
+                path = None
+        if path is not None and not Path(path).is_file():
+            raise CheckpointError(f"--ckpt_path {path}: no such checkpoint. Give a file, or `last` for the newest in --run_dir.")
+        options.ckpt_path = None if path is None else str(path)
+        if path is not None and self.config.subcommand == "fit":
+            self.resume_step = global_step(Path(path))
+
+    def instantiate_classes(self) -> None:
+        """A value that a config or module refuses is the user's; jsonargparse wraps it in a list of all types that were tried."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if not str(error).startswith("Does not validate against any of the Union subtypes") or error.__cause__ is None:
+                raise
+            raise XDancerError(str(error.__cause__)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        run_dir, trainer = self._get(self.config_init, "run_dir"), self._get(self.config_init, "trainer")
+        kwargs["default_root_dir"] = str(run_dir)
+        if trainer.get("logger") is None and self.subcommand == "fit":
+            kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version="tensorboard"), RunCSVLogger(run_dir, resume_step=self.resume_step)]
+        elif trainer.get("logger") is None:
+            kwargs["logger"] = False
+        if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
+            kwargs["enable_progress_bar"] = False  # thousands of lines in a log file; PlainProgress speaks there
+        return super().instantiate_trainer(**kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kept = {"return_predictions": False} if subcommand == "predict" else {}  # they are files, and may not fit in memory
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True, **kept}
+
+    def before_fit(self) -> None:
+        if self.resume_step is None and (Path(self.trainer.default_root_dir) / "last.ckpt").is_file():
+            rank_zero_info(
+                f"{self.trainer.default_root_dir} holds an earlier run, which this one overwrites; `--ckpt_path last` would continue it."
+            )
+
+
+def global_step(path: Path) -> int:
+    """Steps done at a checkpoint.
+
+    Raises:
+        CheckpointError: not a readable Lightning checkpoint.
+    """
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    except Exception as error:  # torch raises a dozen kinds for a damaged file
+        raise CheckpointError(f"{path} is not a readable checkpoint ({type(error).__name__}). Start anew without --ckpt_path.") from error
+
+
+def main(args: list[str] | None = None) -> XDancerCLI:
+    """Run train.py's command line; returns the finished CLI (with `.trainer`, `.model`, `.datamodule`).
+
+    Raises:
+        SystemExit: code 2 after a user's mistake, said in one line.
+    """
+    if str(application.root()) not in sys.path:  # datamodules and callbacks belong to the application, not to the package
+        sys.path.insert(0, str(application.root()))
+    arguments = application.find_configs(sys.argv[1:] if args is None else list(args))
+    try:
+        with warnings.catch_warnings():
+            _quiet_known_warnings()
+            logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+            return XDancerCLI(
+                LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True, auto_configure_optimizers=False,
+                save_config_callback=SaveConfigToRun, save_config_kwargs={"save_to_log_dir": False},
+                parser_kwargs={"exit_on_error": False}, args=arguments, run=True,
+            )  # fmt: skip
+    except (XDancerError, MisconfigurationException, ArgumentError) as error:
+        message = str(error)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        message = f"the disk is full ({error.filename or os.getcwd()}). Free space and continue with --ckpt_path last."
+    print(f"train.py: {_short(message)}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _short(message: str) -> str:
+    """One line; of jsonargparse's list of everything that a value is not, the part that concerns the class the user named."""
+    line = " ".join(message.split())
+    found = re.search(r'^(Parser key "[^"]+"): .*?- Problem with given class_path (\S+): (.*?)(?: - Expected a <class .NoneType.>.*)?$', line)
+    return f"{found[1]}, {found[2]}: {found[3]}" if found else line
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
+
+
+def _quiet_known_warnings() -> None:
+    """Advice of Lightning that the configs decide against on purpose."""
+    for message in (
+        ".*does not have many workers.*",  # num_workers 0 is right for the embedded data
+        ".*exists and is not empty.*",  # a resumed run continues its folder
+        ".*is smaller than the logging interval.*",  # short runs
+        ".*Couldn't infer the batch indices.*",  # predictions are numbered by batch
+        ".*args parameter is intended to run from within Python.*",
+        r"\s*By default only one JsonargparseDeprecationWarning",  # Lightning 2.6 calls what
+        r"(?s).*v5\.0\.0",  # jsonargparse 5 removes, hence its upper bound
+        ".*isinstance.treespec, LeafSpec.*",  # lightning 2.6 with torch 2.13
+        ".*eval mode at the start of training.*",  # the tokenizer inside stages 2 and 3 is frozen
+        ".*loading a checkpoint outside the .fit. stage.*",  # the averaged weights lie in state_dict, which is what is loaded
+    ):
+        warnings.filterwarnings("ignore", message=message)
