@@ -1,0 +1,98 @@
+"""`xdancer evaluate` on the command line: a folder's table is the library's, a model's dances are measured, bad input is one line."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from xdancer.__main__ import main
+from xdancer.commands.evaluate import evaluate
+from xdancer.evaluation.folder import read_motion_items, write_motion_item
+from xdancer.metrics.tables import MotionItem, evaluate_motion
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ModuleType:
+    path = Path(__file__).parents[1] / "support" / "tiny_shards.py"
+    spec = importlib.util.spec_from_file_location("tiny_shards", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def dances(tmp_path: Path) -> Path:
+    """An evaluation folder with three random dances."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        pose = np.concatenate([np.cumsum(rng.normal(size=(90, 60, 2)), axis=0) * 0.01, np.ones((90, 60, 1))], axis=-1).astype(np.float32)
+        beats = np.arange(0.1, 3, 0.4 + 0.1 * number)
+        write_motion_item(tmp_path / "made", MotionItem(f"clip{number}", pose, pose[::-1].copy(), beats, 60 / (0.4 + 0.1 * number)))
+    return tmp_path / "made"
+
+
+def test_the_table_of_a_folder_is_that_of_the_library(dances: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "figures.json"
+    assert main(["evaluate", "--generated", str(dances), "--json", str(path), "--device", "cpu", "--detector", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "device cpu, precision fp32, detector none" in said
+    assert "gpt/beat_f1" in said
+    figures = json.loads(path.read_text())
+    assert figures == evaluate_motion(read_motion_items(dances))
+    assert figures["n/gpt"] == 3
+    (dances.parent / "demo").mkdir()
+    dances.rename(dances.parent / "demo" / "evaluation")
+    assert evaluate(generated=dances.parent / "demo", detector="none", device="cpu") == figures
+
+
+def test_a_model_is_measured_on_held_out_shards(tiny: ModuleType, tiny_models: Path, tmp_path: Path) -> None:
+    clips = [tiny.make_clip(number, video=True) for number in range(2)]
+    for clip, seconds in zip(clips, (0.5, 0.4), strict=True):
+        clip.meta["tempo"] = 60 / seconds
+        clip.meta["beats"] = [float(beat) for beat in np.arange(0.25, 80 / 30, seconds)]
+    data = tiny.write_split(tmp_path / "test", clips)
+    figures = evaluate(
+        model=tiny_models, data=data, train=data, out=tmp_path / "out", video_frames=16, detector="none", device="cpu", json=tmp_path / "f.json"
+    )
+    assert figures["n/gpt"] == figures["n/gpt_swapped"] == figures["n/video"] == 2
+    assert figures["n/video_frames"] == 32
+    assert figures["video/person_psnr"] is not None
+    assert figures["video/person_psnr_mean"] is not None
+    assert figures["video/pck"] is None
+    assert evaluate(generated=tmp_path / "out", detector="none", device="cpu") == figures
+    with pytest.raises(Exception, match="holds dances already"):
+        evaluate(model=tiny_models, data=data, out=tmp_path / "out", detector="none")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "Give either --generated DIR"),
+        (["--generated", "a", "--model", "b"], "Give either --generated DIR"),
+        (["--generated", "nowhere"], "nowhere: nothing to evaluate"),
+        (["--generated", "a", "--precision", "bf16"], "--precision bf16 belongs to --model"),
+        (["--generated", "a", "--data", "b"], "--data belongs to --model"),
+        (["--model", "nowhere"], "--model needs --data SHARDS"),
+        (["--model", "nowhere", "--data", "x", "--out", "y"], "nowhere"),
+        (["--generated", "a", "--json", "no/such/folder.json"], "folder no/such does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "--detector", "none", "--device", "cpu", *flags]) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_damaged_dances_are_one_line(dances: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(dances / "motion" / "clip1.generated.npy", np.full((90, 60, 3), np.nan))
+    assert main(["evaluate", "--generated", str(dances), "--detector", "none", "--device", "cpu"]) == 2
+    assert "clip1.generated.npy: 16200 values are not finite" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""`xdancer shards …` through the command line: what it prints, what it writes, one line and exit code 2 for every fault."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xdancer.__main__ import main
+from xdancer.media import probe, read_audio
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    spec = importlib.util.spec_from_file_location("tiny_shards", Path(__file__).parents[1] / "support" / "tiny_shards.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def root(tiny, tmp_path) -> Path:
+    tiny.write_split(tmp_path / "data/train", [tiny.make_clip(0, 32, video=True), tiny.make_clip(1, 40)])
+    tiny.write_split(tmp_path / "data/val", [tiny.make_clip(2)])
+    return tmp_path
+
+
+def one_line(capsys) -> str:
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "Traceback" not in error
+    return error
+
+
+def test_verify_takes_either_level(root, capsys):
+    assert main(["shards", "verify", str(root / "data")]) == 0
+    assert capsys.readouterr().out.count(": ok\n") == 2
+    assert main(["shards", "verify", str(root / "data/val")]) == 0
+
+
+def test_show_writes_a_video_with_sound(root, capsys):
+    out = root / "clip.mp4"
+    assert main(["shards", "show", str(root / "data"), "clip-000", "--out", str(out)]) == 0
+    assert "1.1 s, song 'song 0' at 120.0 BPM" in capsys.readouterr().out
+    info = probe(out)
+    assert (info.frames, info.has_audio, round(info.fps)) == (32, True, 30)
+    assert info.width == 2 * 384
+    assert np.abs(read_audio(out, sample_rate=22050)).max() > 0.2
+    assert main(["shards", "show", str(root / "data/train"), "clip-001", "--out", str(out)]) == 0
+    assert probe(out).width == 384
+
+
+def test_show_writes_a_picture_with_a_flash_on_the_beat(root):
+    out = root / "clip.png"
+    assert main(["shards", "show", str(root / "data/train"), "clip-000", "--out", str(out)]) == 0
+    picture = np.asarray(Image.open(out))
+    panels = np.split(picture[-4:], 6, axis=1)  # frames 0, 6, 12, 18, 24, 31; beats in frames 8 and 23
+    assert [int(panel.max()) for panel in panels] == [32, 32, 32, 32, 255, 32]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "nothing"], "No shards in nothing: the folder does not exist"),
+        (["verify", "."], "neither it nor its sub-folders have a manifest.json. Make shards with `xdancer prepare"),
+        (["show", "data", "nobody"], "No clip 'nobody' in data. Its 3 clips are named like clip-000, clip-001"),
+        (["show", "data/train", "clip-000", "--out", "clip.gif"], "--out clip.gif: unknown kind of file"),
+        (["show", "data/train", "clip-000", "--out", "none/clip.mp4"], "none/clip.mp4: the folder none does not exist"),
+        (["show", "data/train", "clip-000", "--out", "none/clip.png"], "Cannot write none/clip.png: No such file or directory"),
+    ],
+)
+def test_mistakes_are_one_line(root, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(root)
+    assert main(["shards", *arguments]) == 2
+    assert message in one_line(capsys)
+
+
+def test_nan_poses_are_one_line(root, capsys):
+    path = root / "data/val/shard-000000.tar"
+    data = path.read_bytes()
+    pose = data.index(b"\x93NUMPY", data.index(b"pose.npy")) + 128
+    path.write_bytes(data[:pose] + np.float32(np.nan).tobytes() + data[pose + 4 :])
+    assert main(["shards", "verify", str(root / "data/val")]) == 2
+    captured = capsys.readouterr()
+    assert "clip 'clip-002' is damaged: pose.npy holds NaN" in captured.out
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_damage_and_foreign_schema_are_one_line(tiny, root, capsys):
+    tiny.corrupt(root / "data/train", "clip-001", "pose.npy")
+    assert main(["shards", "verify", str(root / "data")]) == 2
+    captured = capsys.readouterr()
+    assert "problem: " in captured.out
+    assert "clip 'clip-001' is damaged" in captured.out
+    assert captured.err.startswith(f"xdancer shards: {root / 'data'}: 2 problems")
+    assert main(["shards", "show", str(root / "data"), "clip-001", "--out", str(root / "x.mp4")]) == 2
+    assert "Clip 'clip-001' is damaged" in one_line(capsys)
+    manifest = root / "data/val/manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema": 9}))
+    assert main(["shards", "verify", str(root / "data/val")]) == 2
+    assert "schema version 9, this xdancer reads version 1" in one_line(capsys)
+    assert not list(root.glob("*.mp4"))

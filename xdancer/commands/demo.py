@@ -1,0 +1,69 @@
+"""`xdancer demo`: from nothing to a dance video and a report."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xdancer.device import DeviceName, Precision
+
+
+def demo(
+    *, out: Path = Path("xdancer_demo"), seed: int = 0, minutes: float = 15.0, device: DeviceName = "auto", precision: Precision = "fp32"
+) -> Path:  # fmt: skip
+    """Train all stages from random weights on the embedded data set, let an unseen portrait dance to an unseen song, and report.
+
+    Interrupted and started again with the same flags it continues where it stopped.
+
+    Args:
+        out: folder of everything the demo writes; report.html in it is the place to look.
+        seed: of data, training and sampling; same seed and minutes, same result.
+        minutes: scales the numbers of training steps; 15 is measured on two cores, more is better.
+        device: auto, cpu, cuda or mps; the small models gain little from a GPU.
+        precision: fp32 or bf16.
+
+    Raises:
+        XDancerError: the folder holds something else or a demo with other flags, or a phase failed.
+    """
+    from rich.console import Console
+
+    from xdancer.demo.budget import Budget
+    from xdancer.demo.display import Display, clock
+    from xdancer.demo.folders import Folders
+    from xdancer.demo.lock import hold
+    from xdancer.demo.plan import make_phases
+    from xdancer.demo.scheduler import run_phases
+    from xdancer.demo.state import open_state
+    from xdancer.device import select_device
+
+    budget, console = Budget.of(minutes), Console()
+    place = select_device(device)
+    state = open_state(out.absolute(), {"seed": seed, "minutes": minutes, "device": str(place), "precision": precision})
+    folders = Folders(out.absolute())
+    phases = make_phases(folders, budget, seed=seed, device=device, precision=precision)
+    console.print(f"xdancer demo: {out}, seed {seed}, {minutes:g} minutes, device {place}, precision {precision}", soft_wrap=True)
+    with hold(folders.root / ".lock") as lock, _terminated_like_interrupted(), Display(phases, state, console) as display:
+        run_phases(phases, state, folders.logs, watch=display.watch, keep_open=lock)
+    from xdancer.demo.story import tell  # late: what it imports would fill memory while the phases run
+
+    tell(folders, state, phases)
+    console.print(f"{out / 'report.html'}: open it in a browser. {out / 'dance.mp4'}: the dance. {clock(state.wall)} in all.", soft_wrap=True)
+    return out / "report.html"
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM stops the children and keeps what is done, as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: whoever runs us keeps its own way
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

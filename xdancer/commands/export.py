@@ -1,0 +1,30 @@
+"""`xdancer export`: three checkpoints → one model folder."""
+
+from pathlib import Path
+
+
+def export(
+    *,
+    vqvae: Path = Path("runs/vqvae/last.ckpt"),
+    gpt: Path = Path("runs/gpt/last.ckpt"),
+    video: Path = Path("runs/video_temporal/last.ckpt"),
+    out: Path,
+) -> None:
+    """Turn the checkpoints of the three stages into a model folder for `xdancer generate --model`.
+
+    Args:
+        vqvae: checkpoint of stage 1.
+        gpt: checkpoint of stage 2, trained on the tokens of that stage 1.
+        video: checkpoint of stage 3, likewise; phase (b) or, for a renderer without temporal modules, phase (a).
+        out: folder to write: safetensors and config.json per stage, model_index.json with the fingerprints.
+
+    Raises:
+        CheckpointError: a checkpoint is missing, damaged or of another stage.
+        StageMismatchError: the stages were trained on different tokenizers.
+    """
+    from xdancer.pipelines.dance import DancePipeline
+
+    pipeline = DancePipeline.from_checkpoints(vqvae, gpt, video)
+    pipeline.save_pretrained(out, notes={"sources": {"vqvae": str(vqvae), "motion_gpt": str(gpt), "video_diffusion": str(video)}})
+    total = sum(value.numel() for model in pipeline.models.values() for value in model.parameters())
+    print(f"{out}: {total / 1e6:.1f} million parameters. Use it: xdancer generate --model {out} --image … --music … --out dance.mp4")

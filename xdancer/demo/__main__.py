@@ -1,0 +1,88 @@
+"""Steps of the demo that run as its children: `python -m xdancer.demo STEP …`. Each prints `what N/M` lines and leaves its figures as JSON."""
+
+import sys
+from pathlib import Path
+
+from xdancer.device import DeviceName, Precision
+from xdancer.errors import XDancerError
+
+
+def unseen(*, data: Path, portrait: Path, pose: Path, song: Path) -> None:
+    """Pick the portrait and the song of the demo's dance.
+
+    Args:
+        data: folder of the held-out shards.
+        portrait: the .png to write.
+        pose: the .npy to write.
+        song: the .m4a to write.
+    """
+    from xdancer.demo.unseen import write_unseen
+
+    write_unseen(data=data, portrait=portrait, pose=pose, song=song)
+
+
+def motion(
+    *, data: Path, gpt: Path, evaluation: Path, figures: Path, clips: int = 40, seed: int = 0, temperature: float = 1.0,
+    device: DeviceName = "auto", precision: Precision = "fp32",
+) -> None:  # fmt: skip
+    """Let held-out dancers dance to held-out songs and measure stages 1 and 2.
+
+    Args:
+        data: folder of the held-out shards.
+        gpt: checkpoint of stage 2.
+        evaluation: evaluation folder to fill.
+        figures: the .json to write.
+        clips: how many.
+        seed: of the sampling.
+        temperature: of the sampling.
+        device: auto, cpu, cuda or mps.
+        precision: fp32 or bf16.
+    """
+    from xdancer.demo.steps import measure_motion
+
+    measure_motion(
+        data=data, gpt=gpt, evaluation=evaluation, figures=figures, clips=clips, seed=seed, temperature=temperature, device=device,
+        precision=precision,
+    )  # fmt: skip
+
+
+def video(
+    *, data: Path, train: Path, model: Path, evaluation: Path, figures: Path, clips: int = 16, frames: int = 32, seed: int = 0,
+    device: DeviceName = "auto", precision: Precision = "fp32",
+) -> None:  # fmt: skip
+    """Render held-out people in their own poses and measure stage 3.
+
+    Args:
+        data: folder of the held-out shards.
+        train: folder of the training shards.
+        model: model folder.
+        evaluation: evaluation folder to fill.
+        figures: the .json to write.
+        clips: how many.
+        frames: how many of each.
+        seed: of the rendering.
+        device: auto, cpu, cuda or mps.
+        precision: fp32 or bf16.
+    """
+    from xdancer.demo.steps import measure_video
+
+    measure_video(
+        data=data, train=train, model=model, evaluation=evaluation, figures=figures, clips=clips, frames=frames, seed=seed, device=device,
+        precision=precision,
+    )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one step; returns the exit code."""
+    from jsonargparse import auto_cli
+
+    try:
+        auto_cli([unseen, motion, video], args=arguments, prog="python -m xdancer.demo", as_positional=False)
+    except XDancerError as error:
+        print(f"xdancer demo: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The demo as phases: which command each runs, what it needs, how many threads it is given.
+
+Two cores: the data set and stage 1 take both; then stages 2 and 3 train side by side with one thread each, which uses the cores better than one
+training with two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from xdancer.application import root
+from xdancer.demo.budget import Budget
+from xdancer.demo.folders import Folders
+from xdancer.demo.phase import Phase
+from xdancer.device import DeviceName, Precision, select_device
+
+SAVES = 5
+"""Checkpoints of a training run: an interrupted one loses at most a fifth."""
+VALIDATIONS = 2
+TEMPERATURE = 0.95
+"""Of the motion tokens. From the whole tail the small model draws poses that no body has (docs/experiments.md)."""
+
+
+def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision) -> list[Phase]:
+    """All phases; earlier ones are preferred when several are ready."""
+    place = ("--device", select_device(device).type, "--precision", precision)
+    phases = [
+        _data(folders, budget, seed),
+        _training("vqvae", "stage 1: tokenizer", folders, budget, seed, place, needs=("data",), threads=2),
+        _training("video_image", "stage 3a: renderer", folders, budget, seed, place, needs=("vqvae",)),
+        _training("gpt", "stage 2: motion GPT", folders, budget, seed, place, needs=("vqvae",)),
+        _training("video_temporal", "stage 3b: temporal modules", folders, budget, seed, place, needs=("video_image",)),
+        *_closing(folders, budget, seed, place),
+    ]
+    return [replace(phase, weight=budget.seconds(phase.name)) for phase in phases]
+
+
+def _data(folders: Folders, budget: Budget, seed: int) -> Phase:
+    counts = {
+        "clips": budget.train_clips, "val-clips": budget.val_clips, "test-clips": budget.test_clips, "video-clips": budget.train_videos,
+        "evaluation-video-clips": budget.test_videos, "seed": seed, "workers": 2,
+    }  # fmt: skip
+    return Phase("data", "data set", ("-m", "xdancer", "embedded", "--out", str(folders.data), *_flags(counts)), threads=2)
+
+
+def _training(
+    name: str, title: str, folders: Folders, budget: Budget, seed: int, place: tuple[str, ...], *, needs: tuple[str, ...], threads: int = 1,
+) -> Phase:  # fmt: skip
+    """A run of train.py on the demo's config, in the demo's folders, over the budget's steps."""
+    steps = budget.steps[name]
+    overrides: dict[str, object] = {
+        "config": root() / "configs" / "demo" / f"{name}.yaml",
+        "run_dir": folders.run(name),
+        "seed_everything": seed,
+        "data.init_args.train": folders.train,
+        "data.init_args.val": folders.val,
+        "data.init_args.test": folders.test,
+        "trainer.max_steps": steps,
+        "trainer.val_check_interval": max(1, steps // VALIDATIONS),
+        "checkpoint.every_n_train_steps": max(1, steps // SAVES),
+        "trainer.accelerator": "gpu" if place[1] == "cuda" else place[1],
+        "trainer.precision": "bf16-mixed" if place[3] == "bf16" else "32-true",
+    }
+    if name != "vqvae":
+        overrides["model.init_args.tokenizer"] = folders.checkpoint("vqvae")
+    if name == "video_temporal":
+        overrides["model.init_args.initial"] = folders.checkpoint("video_image")
+    arguments = (str(root() / "train.py"), "fit", *_flags(overrides))
+    return Phase(name, title, arguments, needs=needs, threads=threads, steps=steps, run_dir=folders.run(name))
+
+
+def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
+    """What follows the training: evaluation, export, the dance."""
+    module = ("-m", "xdancer.demo")
+    unseen = {"data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song}
+    motion = {
+        "data": folders.test, "gpt": folders.checkpoint("gpt"), "evaluation": folders.evaluation, "figures": folders.motion_figures,
+        "clips": budget.test_clips, "seed": seed, "temperature": TEMPERATURE,
+    }  # fmt: skip
+    export = {
+        "vqvae": folders.checkpoint("vqvae"),
+        "gpt": folders.checkpoint("gpt"),
+        "video": folders.checkpoint("video_temporal"),
+        "out": folders.model,
+    }
+    dance = {
+        "image": folders.portrait, "pose": folders.portrait_pose, "music": folders.song, "model": folders.model, "out": folders.dance,
+        "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed,
+    }  # fmt: skip
+    video = {
+        "data": folders.test, "train": folders.train, "model": folders.model, "evaluation": folders.evaluation,
+        "figures": folders.video_figures, "clips": budget.test_videos, "frames": budget.video_frames, "seed": seed,
+    }  # fmt: skip
+    return [
+        Phase("unseen", "unseen portrait and song", (*module, "unseen", *_flags(unseen)), needs=("vqvae",)),
+        Phase("motion_evaluation", "held-out dances", (*module, "motion", *_flags(motion), *place), needs=("gpt",)),
+        Phase("export", "model folder", ("-m", "xdancer", "export", *_flags(export)), needs=("gpt", "video_temporal")),
+        Phase("generate", "the dance", ("-m", "xdancer", "generate", *_flags(dance), *place), needs=("export", "unseen")),
+        Phase("video_evaluation", "held-out videos", (*module, "video", *_flags(video), *place), needs=("export",)),
+    ]
+
+
+def _flags(values: Mapping[str, object]) -> list[str]:
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]

@@ -1,0 +1,73 @@
+"""Held-out poses through their tokens: files in an evaluation folder, and the `vqvae/…` figures that are computed from them.
+
+`DIR/motion/KEY.decoded.npy` are the true poses encoded and decoded again; `DIR/motion/tokens.json` says how often each code was used.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xdancer.evaluation.clips import Clip
+from xdancer.evaluation.folder import read_pose, write_json
+from xdancer.metrics.codebook import perplexity
+from xdancer.metrics.pose import percent_errors_of_set
+from xdancer.pipelines.pose_file import save_poses
+from xdancer.skeleton import BodyPart
+from xdancer.types import PoseBatch
+from xdancer.vqvae.model import VQVAE
+
+TOKENS = "tokens.json"
+PERCENT = {"body": "body", "hands": "hands", "hands_aligned": "hands_wrist_aligned", "mean_hand": "hands_mean_hand"}
+"""Name in the report → name in `xdancer.metrics.pose`."""
+
+
+def write_decoded(clips: Sequence[Clip], tokenizer: VQVAE, out: Path, *, device: torch.device | str = "cpu") -> None:
+    """Fill `out/motion` with the clips' true poses through their tokens and with the counts of codes."""
+    folder = out / "motion"
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = torch.zeros(tokenizer.config.parts, tokenizer.config.codes, dtype=torch.long)
+    for clip in clips:
+        decoded, ids = reconstruct(tokenizer, clip.pose, device=device)
+        for part in range(len(counts)):
+            counts[part] += torch.bincount(ids[:, part].flatten(), minlength=counts.shape[1])
+        save_poses(folder / f"{clip.key}.decoded.npy", decoded)
+    names = [part.name.lower() for part in BodyPart] if len(counts) == len(BodyPart) else ["whole_body"]
+    write_json(folder / TOKENS, {"counts": counts.tolist(), "parts": names})
+
+
+@torch.no_grad()
+def reconstruct(
+    tokenizer: VQVAE, pose: Float[NDArray, "frame 60 3"], *, device: torch.device | str = "cpu"
+) -> tuple[Float[NDArray, "frame 60 3"], Tensor]:
+    """The poses through their tokens, and the tokens (frame, part, slot)."""
+    tokens = tokenizer.encode(PoseBatch.from_array(pose).to(device))
+    return tokenizer.decode(tokens).to_array(), tokens.ids[0].cpu()
+
+
+def tokenizer_figures(out: Path) -> dict[str, float | int | None]:
+    """Errors of the decoded poses in % of body height, perplexity and use of the codes, n.
+
+    Keys: `vqvae/body_percent`, `vqvae/hands_percent`, `vqvae/hands_aligned_percent` (wrists aligned), `vqvae/mean_hand_percent` (the mean hand
+    instead), `vqvae/min_perplexity` (least of the parts), `vqvae/used_codes_share`, `n/vqvae` (clips), `n/vqvae_frames`.
+    """
+    folder = out / "motion"
+    keys = sorted(path.name.removesuffix(".decoded.npy") for path in folder.glob("*.decoded.npy"))
+    pairs = [(read_pose(folder / f"{key}.decoded.npy"), read_pose(folder / f"{key}.true.npy")) for key in keys]
+    errors = percent_errors_of_set(pairs)
+    counts = np.array(json.loads((folder / TOKENS).read_text(encoding="utf-8"))["counts"])
+    figures: dict[str, float | int | None] = {f"vqvae/{name}_percent": _known(errors.get(key)) for name, key in PERCENT.items()}
+    least = float(perplexity(torch.from_numpy(counts).double()).min())
+    return figures | {
+        "vqvae/min_perplexity": least, "vqvae/used_codes_share": float((counts > 0).mean()),
+        "n/vqvae": len(pairs), "n/vqvae_frames": sum(len(true) for _, true in pairs),
+    }  # fmt: skip
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None

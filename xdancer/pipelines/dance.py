@@ -1,0 +1,213 @@
+"""DancePipeline: the pose of the portrait → tokens over the whole song → frames."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from xdancer.audio.encoder import encode_music
+from xdancer.checkpoint import fingerprint, load_model, read_checkpoint
+from xdancer.device import Precision, autocast
+from xdancer.errors import StageMismatchError
+from xdancer.motion_gpt.model import MotionGPT
+from xdancer.motion_gpt.rollout import generate_motion
+from xdancer.motion_gpt.sampling import SamplingConfig
+from xdancer.motion_gpt.smoothing import smooth_pose
+from xdancer.pipelines.folder import read_folder, write_folder
+from xdancer.pipelines.letterbox import Letterbox
+from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch, VideoSample
+from xdancer.video_diffusion.model import VideoDiffusion
+from xdancer.video_diffusion.sampling import render_video
+from xdancer.vqvae.model import VQVAE
+
+LEAST_MUSIC = 3.0
+"""Seconds of the song that are read also for shorter dances: tempo and beats need them."""
+Progress = Callable[[str, int, int], None]
+"""(what, done, total): `dance` counts frames, `render` windows over all denoising steps."""
+
+
+@dataclass(frozen=True)
+class DanceVideo:
+    """What `DancePipeline` makes of one portrait and one song."""
+
+    frames: UInt8[NDArray, "frame height width 3"]
+    """RGB at 30 fps, in the portrait's proportions."""
+    pose: Float[NDArray, "frame 60 3"]
+    """The dance in the portrait's coordinates: origin at the centre, unit = half the height."""
+    tokens: MotionTokens
+
+
+class DancePipeline:
+    """The three stages over one token language.
+
+    Args:
+        tokenizer: stage 1.
+        gpt: stage 2, trained on the tokens of this tokenizer.
+        renderer: stage 3, likewise.
+    """
+
+    def __init__(self, tokenizer: VQVAE, gpt: MotionGPT, renderer: VideoDiffusion, *, precision: Precision = "fp32") -> None:
+        self.tokenizer, self.gpt, self.renderer = tokenizer.eval(), gpt.eval(), renderer.eval()
+        self.precision: Precision = precision
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "cpu", precision: Precision = "fp32") -> "DancePipeline":
+        """The pipeline of a model folder.
+
+        Raises:
+            CheckpointError: missing, damaged, of another version; StageMismatchError: its parts were not exported together.
+        """
+        models, _ = read_folder(Path(folder))
+        return cls._of(models, precision).to(device)
+
+    @classmethod
+    def from_checkpoints(cls, vqvae: Path, gpt: Path, video: Path, *, precision: Precision = "fp32") -> "DancePipeline":
+        """The pipeline of three training checkpoints.
+
+        Raises:
+            CheckpointError: missing, damaged or of another stage; StageMismatchError: stages 2 or 3 were trained on another tokenizer.
+        """
+        tokenizer = load_model(vqvae, VQVAE)
+        found = fingerprint(tokenizer)
+        for path, stage in ((gpt, "motion_gpt"), (video, "video_diffusion")):
+            expected = str(read_checkpoint(path, stage)[0].get("tokenizer_fingerprint"))
+            if expected != found:
+                raise StageMismatchError(
+                    f"{path} was trained on tokenizer {expected[:12]}, but {vqvae} is {found[:12]}. "
+                    f"Pass the tokenizer that it was trained on, or train stage {'2' if stage == 'motion_gpt' else '3'} again."
+                )
+        return cls(tokenizer, load_model(gpt, MotionGPT), load_model(video, VideoDiffusion), precision=precision)
+
+    @classmethod
+    def _of(cls, models: Mapping[str, nn.Module], precision: Precision) -> "DancePipeline":
+        return cls(
+            cast(VQVAE, models["vqvae"]),
+            cast(MotionGPT, models["motion_gpt"]),
+            cast(VideoDiffusion, models["video_diffusion"]),
+            precision=precision,
+        )
+
+    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None) -> None:
+        """Write the model folder: safetensors and config.json per stage, model_index.json with the fingerprints and `notes`.
+
+        Raises:
+            CheckpointError: the name is taken by something else, or the folder cannot be written.
+        """
+        write_folder(Path(folder), self.models, notes=notes)
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The stages' models by name."""
+        return {"vqvae": self.tokenizer, "motion_gpt": self.gpt, "video_diffusion": self.renderer}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.gpt.parameters()).device
+
+    def to(self, device: torch.device | str) -> "DancePipeline":
+        """Move all stages."""
+        for model in self.models.values():
+            model.to(device)
+        return self
+
+    def __call__(
+        self,
+        image: UInt8[NDArray, "height width 3"],
+        music: Float[NDArray, " sample"],
+        *,
+        sample_rate: int,
+        pose: Float[NDArray, "60 3"],
+        seconds: float | None = None,
+        seed: int = 0,
+        sampling: SamplingConfig = SamplingConfig(),
+        steps: int | None = None,
+        guidance: float | None = None,
+        progress: Progress | None = None,
+    ) -> DanceVideo:
+        """A dance of the person in `image` to `music`.
+
+        Args:
+            image: the portrait, any size.
+            music: mono waveform, full scale ±1.
+            sample_rate: of the music, Hz.
+            pose: the portrait's pose, from which the dance starts; origin at the image centre, unit = half its height.
+            seconds: length; the whole song where None.
+            seed: equal seeds give equal dances.
+            sampling: how motion tokens are drawn.
+            steps: denoising steps; the model's own number where None.
+            guidance: guidance scale of the renderer; the model's own where None.
+            progress: told how far the work is.
+        """
+        length = len(music) / sample_rate
+        frames = max(1, round(FPS * (length if seconds is None else min(seconds, length))))
+        features = self.encode(music, sample_rate=sample_rate, frames=frames)
+        size = (self.renderer.config.height, self.renderer.config.width)
+        box = Letterbox.fit((image.shape[0], image.shape[1]), size)
+        start = PoseBatch.from_array(box.pose_inside(pose[None])).to(self.device)
+        motion = self.dance(features, start, frames=frames, sampling=sampling, seed=seed, progress=progress)
+        reference = to_tensor(box.place(image)[None]).to(self.device)
+        video = self.render(reference, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
+        return DanceVideo(box.cut(to_pictures(video.frames[0])), box.pose_outside(motion.pose.to_array()), motion.tokens)
+
+    def encode(self, music: Float[NDArray, " sample"], *, sample_rate: int, frames: int) -> dict[str, Float[Tensor, "1 frame _"]]:
+        """The music features that the motion GPT reads; further rows serve as its look-ahead, where the song has them."""
+        wanted = max(frames + self.gpt.config.music_lookahead_frames, round(LEAST_MUSIC * FPS))
+        rows = max(frames, min(wanted, int(len(music) / sample_rate * FPS)))
+        part = music[: round((rows / FPS + 1) * sample_rate)]
+        features = encode_music(part, sample_rate, rows, self.gpt.config.music_features)
+        return {name: torch.from_numpy(np.asarray(value, np.float32))[None].to(self.device) for name, value in features.items()}
+
+    def dance(
+        self, music: Mapping[str, Float[Tensor, "batch row _"]], start: PoseBatch, *, frames: int, sampling: SamplingConfig = SamplingConfig(),
+        seed: int = 0, progress: Progress | None = None,
+    ) -> MotionSample:  # fmt: skip
+        """Stage 2: tokens of `frames` frames from the tokens of `start`'s pose, in the renderer's coordinates."""
+        return roll_out(
+            self.tokenizer, self.gpt, music, start, frames=frames, sampling=sampling, seed=seed, precision=self.precision, progress=progress
+        )
+
+    @torch.no_grad()
+    def render(
+        self, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch, motion: MotionSample, *, steps: int | None = None,
+        guidance: float | None = None, seed: int = 0, progress: Progress | None = None,
+    ) -> VideoSample:  # fmt: skip
+        """Stage 3: the person of `reference` (RGB in [-1, 1]) in the dance's poses."""
+        report = None if progress is None else lambda done, total: progress("render", done, total)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with autocast(self.device, self.precision):
+            frames = render_video(
+                self.renderer, reference=reference, reference_pose=reference_pose, codes=self.tokenizer.codes(motion.tokens), pose=motion.pose,
+                steps=steps, guidance=guidance, generator=generator, progress=report,
+            )  # fmt: skip
+        return VideoSample(frames.float())
+
+
+@torch.no_grad()
+def roll_out(
+    tokenizer: VQVAE, gpt: MotionGPT, music: Mapping[str, Float[Tensor, "batch row _"]], start: PoseBatch, *, frames: int,
+    sampling: SamplingConfig = SamplingConfig(), seed: int = 0, precision: Precision = "fp32", progress: Progress | None = None,
+) -> MotionSample:  # fmt: skip
+    """Dances to `music` from the first poses `start`: tokens by the GPT, poses by the tokenizer's decoder."""
+    device = start.keypoints.device
+    generator = torch.Generator(device).manual_seed(seed)
+    report = None if progress is None else lambda done: progress("dance", done, frames)
+    with autocast(device, precision):
+        tokens = generate_motion(gpt, music, tokenizer.encode(start), frames=frames, sampling=sampling, generator=generator, progress=report)
+        pose = smooth_pose(tokenizer.decode(tokens), sampling.smoothing)
+    return MotionSample(tokens, PoseBatch(pose.keypoints.float(), pose.confidence.float()), seed=seed)
+
+
+def to_tensor(frames: UInt8[NDArray, "frame height width 3"]) -> Float[Tensor, "frame 3 height width"]:
+    """Pictures as RGB in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pictures(frames: Float[Tensor, "frame 3 height width"]) -> UInt8[NDArray, "frame height width 3"]:
+    """RGB in [-1, 1] as pictures."""
+    return ((frames.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

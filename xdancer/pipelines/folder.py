@@ -1,0 +1,88 @@
+"""The model folder: one sub-folder per stage (config.json + model.safetensors) and `model_index.json` with what belongs together."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import xdancer
+from xdancer.checkpoint import fingerprint, load_model, save_model
+from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.motion_gpt.model import MotionGPT
+from xdancer.video_diffusion.model import VideoDiffusion
+from xdancer.vqvae.model import VQVAE
+
+INDEX = "model_index.json"
+FORMAT = 1
+STAGES: dict[str, type[nn.Module]] = {"vqvae": VQVAE, "motion_gpt": MotionGPT, "video_diffusion": VideoDiffusion}
+
+
+def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mapping[str, Any] | None = None) -> None:
+    """Write the stages' models as one folder, in one stroke; a model folder that is already there is replaced.
+
+    Raises:
+        CheckpointError: the name is taken by something that is no model folder, or it cannot be written.
+    """
+    if folder.exists() and not (folder / INDEX).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists and is no model folder. Choose another name.")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        temporary.mkdir(parents=True)
+        for name, model in models.items():
+            save_model(model, temporary / name)
+        stages = {name: {"fingerprint": fingerprint(model)} for name, model in models.items()}
+        index = {
+            "format": FORMAT, "xdancer": xdancer.__version__, "stages": stages,
+            "tokenizer_fingerprint": fingerprint(models["vqvae"]), **(notes or {}),
+        }  # fmt: skip
+        (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error}). Free space or choose another folder.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_folder(folder: Path) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """The stages' models in eval mode and the index.
+
+    Raises:
+        CheckpointError: no model folder, damaged, of another format; StageMismatchError: stages that were not exported together.
+    """
+    index = read_index(folder)
+    models: dict[str, nn.Module] = {}
+    for name, model_class in STAGES.items():
+        recorded = index["stages"][name]["fingerprint"]
+        models[name] = load_model(folder / name, model_class)
+        if (found := fingerprint(models[name])) != recorded:
+            raise StageMismatchError(
+                f"{folder / name} is {found[:12]}, {folder / INDEX} names {recorded[:12]}. Export the model again: xdancer export."
+            )
+    return models, index
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a model folder.
+
+    Raises:
+        CheckpointError: no model folder, damaged, or of another format.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no model folder (no {INDEX}). Make one with xdancer export or xdancer demo.")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        if index["format"] != FORMAT:
+            raise CheckpointError(f"{path}: format {index['format']}, this xdancer reads {FORMAT}. Export the model again: xdancer export.")
+        missing = [name for name in STAGES if not isinstance(index["stages"][name]["fingerprint"], str)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({type(error).__name__}: {error}). Export the model again: xdancer export.") from error
+    if missing:
+        raise CheckpointError(f"{path} is damaged (no fingerprint of {', '.join(missing)}). Export the model again: xdancer export.")
+    return index

@@ -1,0 +1,1 @@
+"""Self-contained HTML reports: videos, pictures, curves and tables in one file that opens in any browser."""

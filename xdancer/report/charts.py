@@ -1,0 +1,99 @@
+"""Curves and bars of the report, drawn by matplotlib without a display."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curve = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Steps and values, equally long."""
+INK, ACCENT, SECOND = "#334155", "#7c3aed", "#ea580c"
+
+
+def read_curves(metrics: Path) -> dict[str, Curve]:
+    """Every column of a run's `metrics.csv` as a curve over the optimiser step; columns without a number are left out."""
+    if not metrics.is_file():
+        return {}
+    points: dict[str, list[tuple[int, float]]] = {}
+    with metrics.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            for name, value in row.items():
+                if name not in (None, "step", "epoch") and value and row.get("step"):
+                    points.setdefault(name, []).append((int(float(row["step"])), float(value)))
+    return {name: (np.array([step for step, _ in pairs]), np.array([value for _, value in pairs])) for name, pairs in points.items()}
+
+
+def loss_chart(panels: Mapping[str, Mapping[str, Curve]]) -> "Figure":
+    """One panel per training phase, its curves by name on a shared step axis; a logarithmic axis where the losses span a decade."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 * max(len(panels), 1), 2.6), layout="constrained")
+    for column, (title, curves) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), column + 1)
+        for (name, (steps, values)), colour in zip(curves.items(), (ACCENT, SECOND, INK), strict=False):
+            axes.plot(steps, values, color=colour, linewidth=1.2, label=name, marker="o" if len(steps) < 12 else None, markersize=2.5)
+        finite = [values[np.isfinite(values) & (values > 0)] for _, values in curves.values()]
+        positive = np.concatenate(finite) if finite else np.zeros(0)
+        if len(positive) and positive.max() > 10 * positive.min():
+            axes.set_yscale("log")
+        if curves:
+            axes.legend(frameon=False, fontsize=7)
+        _plain(axes, title, "step")
+    return figure
+
+
+def codebook_chart(counts: NDArray[np.int64], names: Sequence[str]) -> "Figure":
+    """How often each code of each part is used, most frequent first. `counts` is (part, code)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.4 * len(names), 1.9), layout="constrained")
+    for part, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), part + 1)
+        share = np.sort(counts[part])[::-1] / max(counts[part].sum(), 1)
+        axes.fill_between(np.arange(len(share)), share * 100, color=ACCENT, alpha=0.35, step="mid", linewidth=0)
+        axes.plot(np.arange(len(share)), share * 100, color=ACCENT, linewidth=0.8)
+        axes.set_ylim(bottom=0)
+        _plain(axes, f"{name.replace('_', ' ')}: {perplexity(counts[part]):.0f}", "code, by rank")
+        if part == 0:
+            axes.set_ylabel("% of tokens", fontsize=7, color=INK)
+    return figure
+
+
+def perplexity(counts: NDArray[np.int64]) -> float:
+    """2 to the entropy in bits of the codes' frequencies: how many codes an even use of as much variety would take."""
+    share = counts[counts > 0] / max(counts.sum(), 1)
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+
+
+def speed_chart(speeds: Mapping[str, NDArray[np.floating]], beats: Sequence[float], *, fps: float) -> "Figure":
+    """Mean body speed over time of some dances to one song, its beats as vertical lines: on the beat, the speed is at a minimum."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.1), layout="constrained")
+    axes = figure.add_subplot()
+    for beat in beats:
+        axes.axvline(beat, color="#94a3b8", linewidth=0.7)
+    for (name, speed), colour in zip(speeds.items(), (ACCENT, SECOND, INK), strict=False):
+        axes.plot((np.arange(len(speed)) + 0.5) / fps, speed, color=colour, linewidth=1.1, label=name)
+    axes.legend(frameon=False, fontsize=7, ncols=3, loc="upper right")
+    axes.set_ylim(bottom=0)
+    _plain(axes, "", "seconds")
+    axes.set_ylabel("speed, half heights / s", fontsize=7, color=INK)
+    return figure
+
+
+def _plain(axes: "Axes", title: str, xlabel: str) -> None:
+    axes.set_title(title, fontsize=8.5, color=INK, loc="left")
+    axes.set_xlabel(xlabel, fontsize=7, color=INK)
+    axes.tick_params(labelsize=6.5, colors=INK, length=2)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#cbd5e1")
