@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from xdancer.audio.librosa_loader import load_librosa
 from xdancer.audio.waveform import is_silent, resample
 
 __all__ = ["Beats", "is_silent", "track_beats"]
@@ -32,7 +33,7 @@ def track_beats(waveform: Float[np.ndarray, " sample"], sample_rate: int) -> Bea
     sound = resample(waveform, sample_rate, SAMPLE_RATE)
     if is_silent(sound):
         return Beats(np.zeros(0), 0.0)
-    import librosa  # heavy: numba
+    librosa = load_librosa()
 
     envelope = librosa.onset.onset_strength(y=sound, sr=SAMPLE_RATE, hop_length=HOP, aggregate=np.median)
     _, frames = librosa.beat.beat_track(onset_envelope=envelope, sr=SAMPLE_RATE, hop_length=HOP, trim=False)

@@ -13,7 +13,6 @@ FEATURE_WIDTHS = {"librosa": 35, "musicnn": 753, "jukebox": 4800}
 
 
 @runtime_checkable
-@runtime_checkable
 class MusicEncoder(Protocol):
     """What every encoder offers. Row t of its result describes the music around t/30 s."""
 

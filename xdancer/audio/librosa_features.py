@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from xdancer.audio.librosa_loader import load_librosa
 from xdancer.audio.waveform import fit_length, fit_rows, is_silent, resample
 
 HOP = 512
@@ -38,7 +39,7 @@ class LibrosaEncoder:
         EDGE takes the start tempo of the beat tracker from AIST file names; here it is estimated from the envelope, as EDGE does for
         every other file.
         """
-        import librosa  # heavy: numba
+        librosa = load_librosa()
 
         sound = fit_length(resample(waveform, sample_rate, SAMPLE_RATE), max(frames * HOP, LEAST_SAMPLES))
         rate: dict[str, Any] = {"sr": SAMPLE_RATE, "hop_length": HOP}

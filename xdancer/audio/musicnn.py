@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
+from xdancer.audio.librosa_loader import load_librosa
 from xdancer.audio.waveform import fit_length, resample
 from xdancer.types import FPS
 from xdancer.weights import weights_path
@@ -103,7 +104,7 @@ class Musicnn(nn.Module):
 
 def log_mel(sound: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "time 96"]:
     """Musicnn's input: log10(1 + 10⁴ · mel power), 96 bands, 62.5 rows a second."""
-    import librosa  # heavy: numba
+    librosa = load_librosa()
 
     mel = librosa.feature.melspectrogram(y=sound, sr=SAMPLE_RATE, n_fft=512, hop_length=HOP, n_mels=BANDS).T
     return np.log10(1.0 + 1e4 * mel).astype(np.float32)

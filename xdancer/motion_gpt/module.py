@@ -58,11 +58,11 @@ class MotionGPTModule(LightningModule):
         if gpt2 is not None:
             rank_zero_info(str(load_gpt2_folder(self.model, gpt2)))
         self.tokenizer_path, self.tokenizer = Path(tokenizer), None
+        self._tokenizer_weights: dict[str, Tensor] = {}
         if self.tokenizer_path.exists():
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE))
         self.save_hyperparameters({"stage": "motion_gpt", "config": asdict(config), **self._tokenizer_record()})
         self.optimizer, self.lr_schedule, self.sampling = SharedOptimizer(optimizer), lr_schedule, sampling
-        self._tokenizer_weights: dict[str, Tensor] = {}
         if compile:
             self.model.transformer.compile()
 
@@ -77,8 +77,6 @@ class MotionGPTModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Take the normalisation of the music from training clips, once; afterwards it is part of the checkpoint."""
-        tokenizer = self._require_tokenizer()  # kept as it is: the end of training writes averages into all live weights
-        self._tokenizer_weights = {f"tokenizer.{name}": value.clone() for name, value in tokenizer.state_dict().items()}
         data: Any = getattr(self.trainer, "datamodule", None)
         if not self.model.music_fitted and data is not None:
             clips = data.evaluation_clips(NORMALISATION_CLIPS, split="train")
@@ -131,7 +129,11 @@ class MotionGPTModule(LightningModule):
         require_same_config(checkpoint, stage="motion_gpt", config=self.model.config)
         header = checkpoint["hyper_parameters"]
         if self.tokenizer is None:
-            self._embed_tokenizer(VQVAE(config_from_dict(VQVAEConfig, header["tokenizer_config"], source=Path("the checkpoint"))))
+            embedded = VQVAE(config_from_dict(VQVAEConfig, header["tokenizer_config"], source=Path("the checkpoint")))
+            weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("tokenizer.")}
+            embedded.load_state_dict({name.removeprefix("tokenizer."): value for name, value in weights.items()})
+            self._embed_tokenizer(embedded)
+            self.hparams.update(self._tokenizer_record())
         else:
             require_tokenizer(header["tokenizer_fingerprint"], self.tokenizer, path=self.tokenizer_path, needed_by="The checkpoint")
 
@@ -201,6 +203,7 @@ class MotionGPTModule(LightningModule):
                 f"{self.tokenizer_path} is a tokenizer of {words}. Set model.init_args.config alike, or give another tokenizer."
             )
         self.tokenizer = tokenizer.requires_grad_(False).eval()
+        self._tokenizer_weights = {f"tokenizer.{name}": value.clone() for name, value in tokenizer.state_dict().items()}
 
     def train(self, mode: bool = True) -> "MotionGPTModule":
         """The tokenizer stays frozen: its codebooks must not follow."""
