@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from xdancer.__main__ import main
-from xdancer.media import probe, read_audio, read_video
+from xdancer.media import probe, read_audio, read_stereo, read_video
 
 RATE = 44100
 
@@ -112,6 +112,18 @@ def test_any_sound_format(generate, tmp_path: Path, name: str, codec: str, rate:
     code, out = generate(music=tmp_path / name)
     assert code == 0
     assert abs(probe(out).frames - 96) <= 4  # lossy encoders pad
+
+
+def test_a_stereo_song_stays_stereo(generate, tmp_path: Path) -> None:
+    """Also one whose channels cancel each other out: it can be heard, so it can be danced to."""
+    left = clicks(3.2)
+    for name, right, expected in (("wide", np.roll(left, 300) * 0.5, 0.5), ("opposed", -left, -1.0)):
+        code, out = generate(music=write_wav(tmp_path / f"{name}.wav", np.stack([left, right], axis=1)), out=tmp_path / f"{name}.mp4")
+        assert code == 0
+        heard = read_stereo(out, sample_rate=RATE)
+        assert heard.shape[1] == 2
+        peaks = [channel[np.abs(channel).argmax()] for channel in heard.T]
+        assert peaks[1] / peaks[0] == pytest.approx(expected, abs=0.15) if expected > 0 else peaks[1] * peaks[0] < 0
 
 
 def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:

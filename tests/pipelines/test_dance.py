@@ -37,6 +37,20 @@ def test_dances_the_whole_song_in_the_portraits_proportions(tiny_models: Path, s
     assert ("dance", 120, 120) in seen
 
 
+def test_pictures_are_decoded_while_they_are_read(tiny_models: Path, song: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long song never has more than one window of pictures in memory."""
+    pipeline = DancePipeline.from_pretrained(tiny_models)
+    whole = make(pipeline, song, seconds=2.0).frames
+    decode, decoded = pipeline.renderer.image_space.decode, []
+    monkeypatch.setattr(pipeline.renderer.image_space, "decode", lambda latents: decoded.append(len(latents)) or decode(latents))
+    image = np.random.default_rng(1).integers(0, 255, (48, 30, 3)).astype(np.uint8)
+    dance = pipeline.stream(image, song, sample_rate=22050, pose=standing(), seconds=2.0)
+    first = next(dance.frames)
+    assert decoded == [pipeline.renderer.config.window_frames]
+    assert np.array_equal(np.stack([first, *dance.frames]), whole)
+    assert sum(decoded) == 60
+
+
 def test_equal_seeds_give_equal_dances_and_others_do_not(tiny_models: Path, song: np.ndarray) -> None:
     pipeline = DancePipeline.from_pretrained(tiny_models)
     first, again, other = (make(pipeline, song, seconds=1.5, seed=seed) for seed in (3, 3, 4))

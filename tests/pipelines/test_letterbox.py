@@ -42,4 +42,4 @@ def test_output_sizes_keep_the_proportions() -> None:
     assert output_size(box, width=302, height=512) == (512, 302)
     with pytest.raises(ValueError, match="512×512 does not have the portrait's proportions"):
         output_size(box, width=512, height=512)
-    assert resized(np.zeros((2, *box.inner, 3), np.uint8), (512, 302)).shape == (2, 512, 302, 3)
+    assert resized(np.zeros((*box.inner, 3), np.uint8), (512, 302)).shape == (512, 302, 3)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xdancer.motion_gpt.sampling import SamplingConfig
-    from xdancer.pipelines.dance import DancePipeline, DanceVideo
+    from xdancer.pipelines.dance import DancePipeline, DanceStream
 
 LEAST_SECONDS = 3.0
 SAMPLE_RATE = 44100
@@ -89,8 +89,8 @@ def generate(
     from xdancer.progress import Steps
 
     with Steps() as progress:
-        dance = pipeline(
-            portrait, song, sample_rate=SAMPLE_RATE, pose=start, seconds=seconds, seed=seed, sampling=sampling, steps=steps, guidance=cfg,
+        dance = pipeline.stream(
+            portrait, listened(song), sample_rate=SAMPLE_RATE, pose=start, seconds=seconds, seed=seed, sampling=sampling, steps=steps, guidance=cfg,
             progress=progress,
         )  # fmt: skip
     notes = {
@@ -126,22 +126,30 @@ def check_outputs(out: Path, *others: Path | None) -> None:
 
 
 def read_song(path: Path) -> "NDArray[np.float32]":
-    """The song as mono at 44.1 kHz.
+    """The song at 44.1 kHz, (samples, 1 or 2 channels).
 
     Raises:
         MediaError: missing, damaged, shorter than 3 s, or silent.
     """
     from xdancer.audio.waveform import is_silent
-    from xdancer.media import read_audio
+    from xdancer.media import read_stereo
 
     if not path.is_file():
         raise MediaError(f"{path}: no such file. Give a song as wav, mp3, ogg, flac, m4a or mp4.")
-    waveform = read_audio(path, sample_rate=SAMPLE_RATE)
+    waveform = read_stereo(path, sample_rate=SAMPLE_RATE)
     if len(waveform) < LEAST_SECONDS * SAMPLE_RATE:
         raise MediaError(f"{path}: {len(waveform) / SAMPLE_RATE:.1f} s of sound. A dance needs at least {LEAST_SECONDS:g} s.")
     if is_silent(waveform):
         raise MediaError(f"{path}: silent. There is nothing to dance to: give a file with audible music.")
     return waveform
+
+
+def listened(song: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """What the dancer hears: the mean of the channels, or the first where they cancel each other out."""
+    from xdancer.audio.waveform import is_silent
+
+    mono = song.mean(axis=1)
+    return song[:, 0] if is_silent(mono) else mono
 
 
 def make_sampling(
@@ -163,23 +171,25 @@ def _pipeline(model: Path, device: Any, precision: Precision) -> "DancePipeline"
 
 
 def _write(
-    dance: "DanceVideo", portrait: "NDArray[np.uint8]", song: "NDArray[np.float32]", size: tuple[int, int], notes: dict[str, Any], *, out: Path,
+    dance: "DanceStream", portrait: "NDArray[np.uint8]", song: "NDArray[np.float32]", size: tuple[int, int], notes: dict[str, Any], *, out: Path,
     side_by_side: Path | None, save_pose: Path | None,
 ) -> None:  # fmt: skip
-    """All results; each is whole or not there."""
+    """All results; each is whole or not there, and pictures pass through one by one."""
     import xdancer
-    from xdancer.media import write_video
+    from xdancer.media import stream_video, write_video
     from xdancer.pipelines.letterbox import resized
     from xdancer.pipelines.pose_file import save_poses
     from xdancer.pipelines.side_by_side import compose
     from xdancer.types import FPS
 
     metadata = {"title": "xdancer", "comment": json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})}
-    frames = resized(dance.frames, size)
-    write_video(out, frames, fps=float(FPS), audio=song, sample_rate=SAMPLE_RATE, metadata=metadata)
-    print(f"{out}: {len(frames)} frames of {size[1]}×{size[0]}, {len(frames) / FPS:.1f} s, sound from the song")
+    sound: dict[str, Any] = {"fps": float(FPS), "audio": song, "sample_rate": SAMPLE_RATE, "metadata": metadata}
+    write_video(out, (resized(frame, size) for frame in dance.frames), **sound)
+    count = len(dance.pose)
+    print(f"{out}: {count} frames of {size[1]}×{size[0]}, {count / FPS:.1f} s, sound from the song")
     if side_by_side is not None:
-        write_video(side_by_side, compose(portrait, dance.pose, frames), fps=float(FPS), audio=song, sample_rate=SAMPLE_RATE, metadata=metadata)
+        frames = (picture for _, picture in stream_video(out))
+        write_video(side_by_side, compose(portrait, dance.pose, frames, size=size), **sound)
         print(f"{side_by_side}: [portrait | pose | result]")
     if save_pose is not None:
         save_poses(save_pose, dance.pose)

@@ -71,7 +71,7 @@ def render_clip(pipeline: DancePipeline, reader: ShardReader, key: str, *, frame
     start_pose = PoseBatch.from_array(pose[:1]).to(pipeline.device)
     rendered = pipeline.render(to_tensor(portrait).to(pipeline.device), start_pose, motion, seed=seed)
     return VideoItem(
-        key, portrait=portrait[0], true=true, generated=to_pictures(rendered.frames[0]), mask=mask[..., 0] >= 128, pose=driving,
+        key, portrait=portrait[0], true=true, generated=np.concatenate([to_pictures(window[0]) for window in rendered]), mask=mask[..., 0] >= 128, pose=driving,
         portrait_mask=portrait_mask[0, ..., 0] >= 128, portrait_pose=pose[0], identity=reader.meta(key).get("identity"),
     )  # fmt: skip
 

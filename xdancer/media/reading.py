@@ -177,18 +177,20 @@ def read_video(source: Source, *, start: int = 0, count: int | None = None) -> V
     return VideoFrames(np.stack(pictures), np.asarray(times))
 
 
-def _samples(frame: Any) -> NDArray[np.float32]:
-    """(samples,) mean of the channels of a decoded sound frame, in [-1, 1]."""
+def _samples(frame: Any, *, mono: bool) -> NDArray[np.float32]:
+    """(samples, channels) of a decoded sound frame, in [-1, 1]; one channel, the mean, where `mono` or more than two are there."""
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
-    mono = values.astype(np.float32).mean(axis=0)
+    sound = values.astype(np.float32).T
+    if mono or sound.shape[1] > 2:
+        sound = sound.mean(axis=1, keepdims=True)
     if values.dtype == np.uint8:
-        return mono / 128 - 1
-    return mono / -float(np.iinfo(values.dtype).min) if np.issubdtype(values.dtype, np.integer) else mono
+        return sound / 128 - 1
+    return sound / -float(np.iinfo(values.dtype).min) if np.issubdtype(values.dtype, np.integer) else sound
 
 
-def _decode_sound(container: Any, stream: Any, name: str) -> Iterator[tuple[float, int, NDArray[np.float32]]]:
+def _decode_sound(container: Any, stream: Any, name: str, *, mono: bool) -> Iterator[tuple[float, int, NDArray[np.float32]]]:
     """(time s, sample rate, samples) of each decoded piece; single damaged packets are passed over."""
     packets = damaged = 0
     for packet in container.demux(stream):
@@ -199,7 +201,7 @@ def _decode_sound(container: Any, stream: Any, name: str) -> Iterator[tuple[floa
             damaged += 1
             continue
         for frame in frames:
-            yield float("nan") if frame.pts is None else float(frame.pts * frame.time_base), frame.sample_rate, _samples(frame)
+            yield float("nan") if frame.pts is None else float(frame.pts * frame.time_base), frame.sample_rate, _samples(frame, mono=mono)
     if damaged > max(2, packets // 100):
         raise MediaError(f"{name}: {damaged} of {packets} sound packets are damaged. Use an intact file.")
 
@@ -210,6 +212,19 @@ def read_audio(source: Source, *, sample_rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: missing, damaged, or without sound.
     """
+    return _read_sound(source, sample_rate=sample_rate, mono=True)[:, 0]
+
+
+def read_stereo(source: Source, *, sample_rate: int) -> NDArray[np.float32]:
+    """Likewise as (samples, channels), one or two channels as they are; more are mixed to one.
+
+    Raises:
+        MediaError: missing, damaged, or without sound.
+    """
+    return _read_sound(source, sample_rate=sample_rate, mono=False)
+
+
+def _read_sound(source: Source, *, sample_rate: int, mono: bool) -> NDArray[np.float32]:
     with _open(source) as container:
         has_picture = _picture_stream(container) is not None
     start = _first_picture_time(source) if has_picture else None
@@ -218,13 +233,15 @@ def read_audio(source: Source, *, sample_rate: int) -> NDArray[np.float32]:
         stream = next(iter(container.streams.audio), None)
         if stream is None:
             raise MediaError(f"{_name(source)}: holds no sound. Give a file with an audio track.")
-        for time, piece_rate, piece in _decode_sound(container, stream, _name(source)):
+        for time, piece_rate, piece in _decode_sound(container, stream, _name(source), mono=mono):
             rate = rate or piece_rate
             start = (0.0 if np.isnan(time) else time) if start is None else start
             samples = piece if piece_rate == rate else soxr.resample(piece, piece_rate, rate)
+            if pieces and samples.shape[1] != pieces[0].shape[1]:  # a track that changes between mono and stereo
+                samples = np.repeat(samples.mean(axis=1, keepdims=True), pieces[0].shape[1], axis=1)
             gap = 0 if np.isnan(time) else round((time - start) * rate) - length
             if gap > 0 and (not length or gap > rate // 20):  # a hole in the track (or its late start) stays silent
-                pieces.append(np.zeros(gap, np.float32))
+                pieces.append(np.zeros((gap, samples.shape[1]), np.float32))
             elif gap < 0 and (not length or -gap > rate // 20):  # before the first picture, or an overlap
                 samples = samples[-gap:]
                 gap = 0
@@ -234,8 +251,8 @@ def read_audio(source: Source, *, sample_rate: int) -> NDArray[np.float32]:
             length += gap + len(samples)
     if not length:
         raise MediaError(f"{_name(source)}: no sound could be decoded. The file is damaged or its audio track is empty.")
-    mono = np.concatenate(pieces)
-    return (mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)).astype(np.float32, copy=False)
+    sound = np.concatenate(pieces)
+    return (sound if rate == sample_rate else soxr.resample(sound, rate, sample_rate)).astype(np.float32, copy=False)
 
 
 def _first_picture_time(source: Source) -> float | None:

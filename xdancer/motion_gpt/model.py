@@ -53,6 +53,8 @@ class MotionGPTConfig:
     """How many frames back the same slot's earlier tokens are shown beside every token (0 in the paper)."""
     condition_dropout: float = 0.1
     """Probability in training that a segment loses its music; likewise its context."""
+    token_noise: float = 0.0
+    """Mean share of the tokens that are replaced by random codes of their part before the model reads them in training (0 in the paper)."""
     dropout: float = 0.1
     """GPT-2's dropout of embeddings, attention and residual branches."""
     gradient_checkpointing: bool = False
@@ -61,6 +63,8 @@ class MotionGPTConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap_frames < self.frames:
             raise ValueError(f"overlap_frames {self.overlap_frames} must lie in 0 … frames - 1 = {self.frames - 1}.")
+        if not 0 <= self.token_noise <= 0.5:
+            raise ValueError(f"token_noise {self.token_noise} must lie in 0 … 0.5.")
 
     @property
     def layout(self) -> TokenLayout:

@@ -85,7 +85,7 @@ class MotionGPTModule(LightningModule):
 
     def training_step(self, batch: DanceBatch, batch_idx: int) -> Tensor:
         segment = self.read(batch)
-        loss = cross_entropy(self.model(self._drop_conditions(segment)), segment).mean()
+        loss = cross_entropy(self.model(self._add_noise(self._drop_conditions(segment))), segment).mean()
         self.log("train/loss", loss, batch_size=len(batch.has_context))
         return loss
 
@@ -181,6 +181,22 @@ class MotionGPTModule(LightningModule):
             segment, has_music=segment.has_music & kept[0], context=segment.context.masked_fill(gone, ABSENT),
             previous=segment.previous.masked_fill(gone, ABSENT),
         )  # fmt: skip
+
+    def _add_noise(self, segment: Segment) -> Segment:
+        """Training: wrong tokens among those that the model reads, so that a rollout finds its way back from its own mistakes.
+
+        As in T2M-GPT (Zhang et al. 2023, §3.3), with a share of its own, up to twice `token_noise`, for every segment.
+        """
+        config = self.model.config
+        if config.token_noise == 0:
+            return segment
+        share = torch.rand(len(segment.motion), 1, 1, 1, device=segment.motion.device) * 2 * config.token_noise
+
+        def noisy(ids: Tensor) -> Tensor:
+            hit = (torch.rand(ids.shape, device=ids.device) < share) & (ids != ABSENT)
+            return torch.where(hit, torch.randint_like(ids, config.codes), ids)
+
+        return replace(segment, motion=noisy(segment.motion), context=noisy(segment.context), previous=noisy(segment.previous))
 
     def _evaluate(self, batch: DanceBatch, split: str) -> None:
         """Teacher-forced cross-entropy per part, and the same windows with the music of another item of the batch."""

@@ -1,6 +1,6 @@
 """DancePipeline: the pose of the portrait → tokens over the whole song → frames."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,9 +21,9 @@ from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.motion_gpt.smoothing import smooth_pose
 from xdancer.pipelines.folder import read_folder, write_folder
 from xdancer.pipelines.letterbox import Letterbox
-from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch, VideoSample
+from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch
 from xdancer.video_diffusion.model import VideoDiffusion
-from xdancer.video_diffusion.sampling import render_video
+from xdancer.video_diffusion.sampling import decode_windows, render_latents
 from xdancer.vqvae.model import VQVAE
 
 LEAST_MUSIC = 3.0
@@ -38,6 +38,16 @@ class DanceVideo:
 
     frames: UInt8[NDArray, "frame height width 3"]
     """RGB at 30 fps, in the portrait's proportions."""
+    pose: Float[NDArray, "frame 60 3"]
+    """The dance in the portrait's coordinates: origin at the centre, unit = half the height."""
+    tokens: MotionTokens
+
+
+@dataclass(frozen=True)
+class DanceStream:
+    """The same with pictures that are decoded while they are read, once: a long song does not fill the memory."""
+
+    frames: Iterator[UInt8[NDArray, "height width 3"]]
     pose: Float[NDArray, "frame 60 3"]
     """The dance in the portrait's coordinates: origin at the centre, unit = half the height."""
     tokens: MotionTokens
@@ -130,7 +140,28 @@ class DancePipeline:
         guidance: float | None = None,
         progress: Progress | None = None,
     ) -> DanceVideo:
-        """A dance of the person in `image` to `music`.
+        """A dance of the person in `image` to `music`, all pictures in memory; arguments as in `stream`."""
+        dance = self.stream(
+            image, music, sample_rate=sample_rate, pose=pose, seconds=seconds, seed=seed, sampling=sampling, steps=steps, guidance=guidance,
+            progress=progress,
+        )  # fmt: skip
+        return DanceVideo(np.stack(list(dance.frames)), dance.pose, dance.tokens)
+
+    def stream(
+        self,
+        image: UInt8[NDArray, "height width 3"],
+        music: Float[NDArray, " sample"],
+        *,
+        sample_rate: int,
+        pose: Float[NDArray, "60 3"],
+        seconds: float | None = None,
+        seed: int = 0,
+        sampling: SamplingConfig = SamplingConfig(),
+        steps: int | None = None,
+        guidance: float | None = None,
+        progress: Progress | None = None,
+    ) -> DanceStream:
+        """A dance of the person in `image` to `music`, pictures to be read one by one.
 
         Args:
             image: the portrait, any size.
@@ -152,8 +183,9 @@ class DancePipeline:
         start = PoseBatch.from_array(box.pose_inside(pose[None])).to(self.device)
         motion = self.dance(features, start, frames=frames, sampling=sampling, seed=seed, progress=progress)
         reference = to_tensor(box.place(image)[None]).to(self.device)
-        video = self.render(reference, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
-        return DanceVideo(box.cut(to_pictures(video.frames[0])), box.pose_outside(motion.pose.to_array()), motion.tokens)
+        windows = self.render(reference, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
+        frames = (frame for window in windows for frame in box.cut(to_pictures(window[0])))
+        return DanceStream(frames, box.pose_outside(motion.pose.to_array()), motion.tokens)
 
     def encode(self, music: Float[NDArray, " sample"], *, sample_rate: int, frames: int) -> dict[str, Float[Tensor, "1 frame _"]]:
         """The music features that the motion GPT reads; further rows serve as its look-ahead, where the song has them."""
@@ -172,20 +204,29 @@ class DancePipeline:
             self.tokenizer, self.gpt, music, start, frames=frames, sampling=sampling, seed=seed, precision=self.precision, progress=progress
         )
 
-    @torch.no_grad()
     def render(
         self, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch, motion: MotionSample, *, steps: int | None = None,
         guidance: float | None = None, seed: int = 0, progress: Progress | None = None,
-    ) -> VideoSample:  # fmt: skip
-        """Stage 3: the person of `reference` (RGB in [-1, 1]) in the dance's poses."""
+    ) -> Iterator[Float[Tensor, "batch frame 3 height width"]]:  # fmt: skip
+        """Stage 3: the person of `reference` (RGB in [-1, 1]) in the dance's poses; pictures window by window, in [-1, 1]."""
         report = None if progress is None else lambda done, total: progress("render", done, total)
         generator = torch.Generator(self.device).manual_seed(seed)
-        with autocast(self.device, self.precision):
-            frames = render_video(
+        with torch.no_grad(), autocast(self.device, self.precision):
+            latents = render_latents(
                 self.renderer, reference=reference, reference_pose=reference_pose, codes=self.tokenizer.codes(motion.tokens), pose=motion.pose,
                 steps=steps, guidance=guidance, generator=generator, progress=report,
             )  # fmt: skip
-        return VideoSample(frames.float())
+        return self._decoded(latents)
+
+    @torch.no_grad()
+    def _decoded(self, latents: Tensor) -> Iterator[Tensor]:
+        windows = decode_windows(self.renderer, latents)
+        while True:
+            with autocast(self.device, self.precision):  # not held while the reader works
+                window = next(windows, None)
+            if window is None:
+                return
+            yield window.float().clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -83,8 +83,8 @@ def even(side: float | int) -> int:
     return max(2, 2 * round(side / 2))
 
 
-def resized(frames: UInt8[NDArray, "frame height width 3"], size: tuple[int, int]) -> UInt8[NDArray, "frame new_height new_width 3"]:
-    """Frames at another (height, width), bicubic."""
-    if frames.shape[1:3] == size:
-        return frames
-    return np.stack([np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC)) for frame in frames])
+def resized(frame: Picture, size: tuple[int, int]) -> UInt8[NDArray, "new_height new_width 3"]:
+    """A picture at another (height, width), bicubic."""
+    if frame.shape[:2] == size:
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC))

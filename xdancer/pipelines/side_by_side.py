@@ -1,13 +1,12 @@
 """[portrait | pose | result] in one picture per frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from PIL import Image
 
-from xdancer.pipelines.letterbox import even
+from xdancer.pipelines.letterbox import even, resized
 from xdancer.pose.render import draw_skeleton
 
 LEAST_HEIGHT = 256
@@ -15,12 +14,15 @@ LEAST_HEIGHT = 256
 
 
 def compose(
-    portrait: UInt8[NDArray, "height width 3"], pose: Float[NDArray, "frame 60 3"], frames: UInt8[NDArray, "frame tall wide 3"]
+    portrait: UInt8[NDArray, "height width 3"],
+    pose: Float[NDArray, "frame 60 3"],
+    frames: Iterable[UInt8[NDArray, "tall wide 3"]],
+    *,
+    size: tuple[int, int],
 ) -> Iterator[UInt8[NDArray, "panel_height panel_width 3"]]:
-    """One picture per frame: three panels of one size in the portrait's proportions."""
-    height = even(max(LEAST_HEIGHT, frames.shape[1]))
-    width = even(height * frames.shape[2] / frames.shape[1])
-    still = np.asarray(Image.fromarray(portrait).resize((width, height), Image.Resampling.LANCZOS))
+    """One picture per frame: three panels in the proportions of the frames, whose (height, width) is `size`."""
+    height = even(max(LEAST_HEIGHT, size[0]))
+    panel = (height, even(height * size[1] / size[0]))
+    still = resized(portrait, panel)
     for one, frame in zip(pose, frames, strict=True):
-        result = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-        yield np.concatenate([still, draw_skeleton(one, height, width), result], axis=1)
+        yield np.concatenate([still, draw_skeleton(one, *panel), resized(frame, panel)], axis=1)

@@ -98,12 +98,12 @@ def _predict(
 
 
 @torch.no_grad()
-def render_video(
+def render_latents(
     model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
     codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
     generator: torch.Generator | None = None, progress: Callable[[int, int], None] | None = None,
-) -> Float[Tensor, "batch frame 3 height width"]:  # fmt: skip
-    """Frames in [-1, 1] for any number of codes; one portrait (in [-1, 1]) and its pose per item.
+) -> Float[Tensor, "batch frame channel rows columns"]:  # fmt: skip
+    """Denoised latents for any number of codes; one portrait (in [-1, 1]) and its pose per item. `decode_windows` makes pictures of them.
 
     `pose`: keypoints decoded from the same tokens, where `model.needs_pose`. `steps`, `guidance`: the config's if None. The same
     generator state gives the same bits. `progress` is told (windows done, windows in all denoising steps).
@@ -117,15 +117,28 @@ def render_video(
     if not 1 <= steps <= model.config.train_timesteps:
         raise XDancerError(f"steps {steps}: from 1 to {model.config.train_timesteps}.")
     portrait = model.encode_portrait(reference, reference_pose.frames(slice(0, 1)))
-    latents = denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress)
+    return denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress)
+
+
+@torch.no_grad()
+def render_video(
+    model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
+    codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "batch frame 3 height width"]:  # fmt: skip
+    """All frames in [-1, 1] at once, for short clips; arguments as in `render_latents`."""
+    latents = render_latents(
+        model, reference=reference, reference_pose=reference_pose, codes=codes, pose=pose, steps=steps, guidance=guidance, generator=generator
+    )
     return decode_frames(model, latents).clamp(-1, 1)
 
 
-def decode_frames(model: VideoDiffusion, latents: Tensor) -> Tensor:
-    """Pictures of latents, a window of frames at a time (the autoencoder is the peak of memory)."""
+def decode_windows(model: VideoDiffusion, latents: Tensor) -> Iterator[Float[Tensor, "batch frame 3 height width"]]:
+    """Pictures of latents, a window of frames at a time: neither the autoencoder nor a long video fills the memory."""
+    for part in latents.split(model.config.window_frames, dim=1):
+        yield model.image_space.decode(part.flatten(0, 1)).unflatten(0, part.shape[:2])
 
-    def chunks() -> Iterator[Tensor]:
-        for part in latents.split(model.config.window_frames, dim=1):
-            yield model.image_space.decode(part.flatten(0, 1)).unflatten(0, part.shape[:2])
 
-    return torch.cat(list(chunks()), dim=1)
+def decode_frames(model: VideoDiffusion, latents: Tensor) -> Float[Tensor, "batch frame 3 height width"]:
+    """Pictures of latents, all at once."""
+    return torch.cat(list(decode_windows(model, latents)), dim=1)
