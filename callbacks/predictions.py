@@ -1,6 +1,5 @@
 """What `train.py predict` computes, as files."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
+
+from xdancer.files import whole
 
 
 class SavePredictions(BasePredictionWriter):
@@ -24,7 +25,5 @@ class SavePredictions(BasePredictionWriter):
         folder = Path(trainer.default_root_dir) / "predictions"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"rank{trainer.global_rank}_{batch_idx:06d}.npy"
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
+        with whole(path) as part, part.open("wb") as file:
             np.save(file, prediction.detach().cpu().numpy(), allow_pickle=False)
-        os.replace(part, path)

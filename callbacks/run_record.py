@@ -14,6 +14,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from xdancer.files import write_text
+
 PACKAGES = ("xdancer", "torch", "lightning", "jsonargparse", "diffusers", "transformers", "librosa", "av", "numpy")
 
 
@@ -35,9 +37,7 @@ class RunRecord(Callback):
             starts.append(_start(trainer, pl_module))
         if not new_start:
             starts[-1] |= {"ended": _now(), "end_step": trainer.global_step}
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"starts": starts}, indent=2) + "\n")
-        os.replace(part, path)
+        write_text(path, json.dumps({"starts": starts}, indent=2) + "\n")
 
 
 def _start(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def run(name: str, arguments: list[str]) -> int:
     from jsonargparse import ActionYesNo, ArgumentParser, auto_cli
 
     from xdancer.errors import XDancerError
+    from xdancer.workers import terminated_like_interrupted
 
     class Parser(ArgumentParser):
         """Flags as people type them: `--side-by-side`, `--preview` without a value."""
@@ -83,13 +84,14 @@ def run(name: str, arguments: list[str]) -> int:
                 kwargs["action"] = ActionYesNo
             return super().add_argument(*args, **kwargs)
 
-        def format_help(self) -> str:
-            return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help())
+        def format_help(self, *args: Any, **kwargs: Any) -> str:
+            return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help(*args, **kwargs))
 
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:
-        auto_cli(component, args=dashed(arguments), prog=f"xdancer {name}", as_positional=name in POSITIONAL, parser_class=Parser)
+        with terminated_like_interrupted():
+            auto_cli(component, args=dashed(arguments), prog=f"xdancer {name}", as_positional=name in POSITIONAL, parser_class=Parser)
     except XDancerError as error:
         print(f"xdancer {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -8,7 +8,6 @@ embedded tokenizer under `tokenizer.`), and a folder with `config.json` and `mod
 import hashlib
 import importlib
 import json
-import os
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.files import write_bytes
 
 if TYPE_CHECKING:
     from xdancer.vqvae.model import VQVAE
@@ -134,8 +134,8 @@ def save_model(model: nn.Module, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     header = {"stage": stage_of(type(model)), "config": asdict(typing.cast(Any, model.config)), "fingerprint": fingerprint(model)}
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    _write(folder / "model.safetensors", save(weights))
-    _write(folder / "config.json", json.dumps(header, indent=2).encode())
+    write_bytes(folder / "model.safetensors", save(weights))
+    write_bytes(folder / "config.json", json.dumps(header, indent=2).encode())
 
 
 def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -229,12 +229,3 @@ def _recipe(path: Path, stage: str | None) -> str:
         return "Train it with `python train.py fit --config configs/…`."
     demo = "demo/" if "demo" in path.parts else ""
     return f"`python train.py fit --config configs/{demo}{RECIPES[stage]}` makes one."
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN = {"types", "skeleton", "errors", "device", "schedule", "progress", "weights"}
+OPEN = {"types", "skeleton", "errors", "device", "schedule", "progress", "weights", "files", "workers"}
 """Rooms open to all: torch, small libraries and files, no imports of other rooms."""
 STAGES = {"vqvae", "motion_gpt", "video_diffusion"}
 ROOMS: dict[str, set[str]] = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def test_the_report_holds_every_figure_and_stands_alone(
     video = ["--train", str(folders.train), "--model", str(tiny_models), "--figures", str(folders.video_figures), "--frames", "17"]
     assert step(["video", *common, *video]) == 0
     unseen = {"data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song}
+    unseen |= {"figures": folders.unseen_figures}
     assert step(["unseen", *[part for name, value in unseen.items() for part in (f"--{name}", str(value))]]) == 0
     generate(
         image=folders.portrait, pose=folders.portrait_pose, music=folders.song, model=tiny_models, out=folders.dance,
@@ -92,6 +94,7 @@ def test_budgets_depend_on_minutes_alone_and_only_the_steps_grow() -> None:
     for name in ("vqvae", "gpt", "video_image", "video_temporal"):
         assert short.steps[name] < default.steps[name] <= long.steps[name] / 7.5
         assert default.steps[name] % 10 == 0
-    assert long.test_clips == default.test_clips == 40
+    assert replace(short, steps={}, minutes=1.0) == replace(default, steps={}, minutes=1.0) == replace(long, steps={}, minutes=1.0)
+    assert (default.test_clips, default.measured_videos) == (40, 16)
     with pytest.raises(Exception, match=r"--minutes 0\.5: .*at least 1"):
         Budget.of(0.5)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xdancer.files import write_text
 from xdancer.report import charts, page
 from xdancer.report.embed import inline_svg, picture_uri
 from xdancer.report.strip import beside, evenly, frame_strip, pose_strip
@@ -13,9 +14,7 @@ from xdancer.report.strip import beside, evenly, frame_strip, pose_strip
 def test_a_page_is_one_file_with_everything_in_it(tmp_path: Path) -> None:
     picture = picture_uri(np.zeros((4, 6, 3), np.uint8))
     body = page.paragraph("a < b & c") + page.row(page.picture(picture, "two"), page.video("data:video/mp4;base64,AAAA", "three", loop=True))
-    page.write_page(
-        tmp_path / "report.html", page.page("Title", "lead", [page.Section("S & T", body), page.Section("C", page.commands(["x > y"]))])
-    )
+    write_text(tmp_path / "report.html", page.page("Title", "lead", [page.Section("S & T", body), page.Section("C", page.commands(["x > y"]))]))
     text = (tmp_path / "report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert "a &lt; b &amp; c" in text

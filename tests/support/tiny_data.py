@@ -34,7 +34,9 @@ class TinyPoses(LightningDataModule):
         self.count, self.batch_size = count, batch_size
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(Poses(self.count), batch_size=self.batch_size, collate_fn=collate, drop_last=True, generator=torch.Generator().manual_seed(0))
+        return DataLoader(
+            Poses(self.count), batch_size=self.batch_size, collate_fn=collate, drop_last=True, generator=torch.Generator().manual_seed(0)
+        )
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(Poses(self.count), batch_size=self.batch_size, collate_fn=collate)

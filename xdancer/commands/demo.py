@@ -1,8 +1,5 @@
 """`xdancer demo`: from nothing to a dance video and a report."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from xdancer.device import DeviceName, Precision
@@ -35,6 +32,7 @@ def demo(
     from xdancer.demo.scheduler import run_phases
     from xdancer.demo.state import open_state
     from xdancer.device import select_device
+    from xdancer.workers import terminated_like_interrupted
 
     budget, console = Budget.of(minutes), Console()
     place = select_device(device)
@@ -42,28 +40,10 @@ def demo(
     folders = Folders(out.absolute())
     phases = make_phases(folders, budget, seed=seed, device=device, precision=precision)
     console.print(f"xdancer demo: {out}, seed {seed}, {minutes:g} minutes, device {place}, precision {precision}", soft_wrap=True)
-    with hold(folders.root / ".lock") as lock, _terminated_like_interrupted(), Display(phases, state, console) as display:
+    with hold(folders.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, folders.logs, watch=display.watch, keep_open=lock)
     from xdancer.demo.story import tell  # late: what it imports would fill memory while the phases run
 
     tell(folders, state, phases)
     console.print(f"{out / 'report.html'}: open it in a browser. {out / 'dance.mp4'}: the dance. {clock(state.wall)} in all.", soft_wrap=True)
     return out / "report.html"
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM stops the children and keeps what is done, as Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: whoever runs us keeps its own way
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -28,11 +28,11 @@ def generate(
     seed: int = 0,
     steps: int | None = None,
     cfg: float | None = None,
-    temperature: float = 0.95,
+    temperature: float = 1.0,
     top_k: int = 0,
-    top_p: float = 0.97,
+    top_p: float = 0.99,
     motion_cfg: float = 1.0,
-    smoothing: float = 0.7,
+    smoothing: float = 1.0,
     pose: Path | None = None,
     side_by_side: Path | None = None,
     save_pose: Path | None = None,
@@ -90,8 +90,8 @@ def generate(
 
     with Steps() as progress:
         dance = pipeline.stream(
-            portrait, listened(song), sample_rate=SAMPLE_RATE, pose=start, seconds=seconds, seed=seed, sampling=sampling, steps=steps, guidance=cfg,
-            progress=progress,
+            portrait, listened(song), sample_rate=SAMPLE_RATE, pose=start, seconds=seconds, seed=seed, sampling=sampling, steps=steps,
+            guidance=cfg, progress=progress,
         )  # fmt: skip
     notes = {
         "seed": seed,
@@ -171,8 +171,8 @@ def _pipeline(model: Path, device: Any, precision: Precision) -> "DancePipeline"
 
 
 def _write(
-    dance: "DanceStream", portrait: "NDArray[np.uint8]", song: "NDArray[np.float32]", size: tuple[int, int], notes: dict[str, Any], *, out: Path,
-    side_by_side: Path | None, save_pose: Path | None,
+    dance: "DanceStream", portrait: "NDArray[np.uint8]", song: "NDArray[np.float32]", size: tuple[int, int], notes: dict[str, Any], *,
+    out: Path, side_by_side: Path | None, save_pose: Path | None,
 ) -> None:  # fmt: skip
     """All results; each is whole or not there, and pictures pass through one by one."""
     import xdancer

@@ -126,14 +126,12 @@ def _pictures(reader: "ShardReader", clip: int) -> "Iterator[NDArray[np.uint8]]"
 
 def _save_picture(picture: "NDArray[np.uint8]", out: Path) -> None:
     """Write a PNG atomically."""
-    import os
-
     from PIL import Image
 
-    temporary = out.with_name(f".{out.name}.partial")
+    from xdancer.files import whole
+
     try:
-        Image.fromarray(picture).save(temporary, format="PNG")
-        os.replace(temporary, out)
+        with whole(out) as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ShardError(f"Cannot write {out}: {error.strerror or error}. Choose another --out.") from error

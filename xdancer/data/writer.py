@@ -16,6 +16,7 @@ from webdataset.writer import TarWriter
 from xdancer.data.manifest import SCHEMA_VERSION, FeatureInfo, Manifest, complete_meta
 from xdancer.data.members import AUDIO, FLOAT32_FEATURES, MASK, META, POSE, VIDEO, check_key, encode_array, encode_json
 from xdancer.errors import ShardError
+from xdancer.files import replace_folder
 from xdancer.skeleton import KEYPOINT_COUNT
 from xdancer.types import ClipSample
 
@@ -221,15 +222,3 @@ def list_members(path: Path) -> list[tuple[str, str, list[int]]]:
     with tarfile.open(path, "r:") as tar:
         entries = [(entry.name.partition("."), [entry.offset_data, entry.size]) for entry in tar if entry.isfile()]
     return [(name[0], name[2], place) for name, place in entries]
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Give `source` the name `target`; an older `target` is removed after the new one stands."""
-    if not target.exists():
-        os.replace(source, target)
-        return
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    os.replace(target, old)
-    os.replace(source, target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -7,7 +7,7 @@ from xdancer.device import DeviceName, Precision
 from xdancer.errors import XDancerError
 
 
-def unseen(*, data: Path, portrait: Path, pose: Path, song: Path) -> None:
+def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path) -> None:
     """Pick the portrait and the song of the demo's dance.
 
     Args:
@@ -15,15 +15,16 @@ def unseen(*, data: Path, portrait: Path, pose: Path, song: Path) -> None:
         portrait: the .png to write.
         pose: the .npy to write.
         song: the .m4a to write.
+        figures: the .json to write, which says where the pose comes from.
     """
     from xdancer.demo.unseen import write_unseen
 
-    write_unseen(data=data, portrait=portrait, pose=pose, song=song)
+    write_unseen(data=data, portrait=portrait, pose=pose, song=song, figures=figures)
 
 
 def motion(
     *, data: Path, gpt: Path, evaluation: Path, figures: Path, clips: int = 40, seed: int = 0, temperature: float = 1.0,
-    device: DeviceName = "auto", precision: Precision = "fp32",
+    top_p: float = 1.0, smoothing: float = 0.0, device: DeviceName = "auto", precision: Precision = "fp32",
 ) -> None:  # fmt: skip
     """Let held-out dancers dance to held-out songs and measure stages 1 and 2.
 
@@ -35,14 +36,16 @@ def motion(
         clips: how many.
         seed: of the sampling.
         temperature: of the sampling.
+        top_p: of the sampling.
+        smoothing: of the poses over time, frames.
         device: auto, cpu, cuda or mps.
         precision: fp32 or bf16.
     """
     from xdancer.demo.steps import measure_motion
 
     measure_motion(
-        data=data, gpt=gpt, evaluation=evaluation, figures=figures, clips=clips, seed=seed, temperature=temperature, device=device,
-        precision=precision,
+        data=data, gpt=gpt, evaluation=evaluation, figures=figures, clips=clips, seed=seed, temperature=temperature, top_p=top_p,
+        smoothing=smoothing, device=device, precision=precision,
     )  # fmt: skip
 
 

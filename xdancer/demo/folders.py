@@ -51,6 +51,10 @@ class Folders:
         return self.evaluation / "video.json"
 
     @property
+    def unseen_figures(self) -> Path:
+        return self.evaluation / "unseen.json"
+
+    @property
     def portrait(self) -> Path:
         return self.root / "portrait.png"
 

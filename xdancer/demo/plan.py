@@ -16,8 +16,9 @@ from xdancer.device import DeviceName, Precision, select_device
 SAVES = 5
 """Checkpoints of a training run: an interrupted one loses at most a fifth."""
 VALIDATIONS = 2
-TEMPERATURE = 0.95
-"""Of the motion tokens. From the whole tail the small model draws poses that no body has (docs/experiments.md)."""
+SAMPLING = {"temperature": 1.0, "top_p": 0.99, "smoothing": 1.0}
+"""Of the motion. From the last hundredth of the distribution the small model draws poses that no body has, and frames that are decoded one by
+one tremble (docs/experiments.md)."""
 
 
 def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision) -> list[Phase]:
@@ -71,10 +72,16 @@ def _training(
 def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
     """What follows the training: evaluation, export, the dance."""
     module = ("-m", "xdancer.demo")
-    unseen = {"data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song}
+    unseen = {
+        "data": folders.test,
+        "portrait": folders.portrait,
+        "pose": folders.portrait_pose,
+        "song": folders.song,
+        "figures": folders.unseen_figures,
+    }
     motion = {
         "data": folders.test, "gpt": folders.checkpoint("gpt"), "evaluation": folders.evaluation, "figures": folders.motion_figures,
-        "clips": budget.test_clips, "seed": seed, "temperature": TEMPERATURE,
+        "clips": budget.test_clips, "seed": seed, **SAMPLING,
     }  # fmt: skip
     export = {
         "vqvae": folders.checkpoint("vqvae"),
@@ -84,11 +91,11 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
     }
     dance = {
         "image": folders.portrait, "pose": folders.portrait_pose, "music": folders.song, "model": folders.model, "out": folders.dance,
-        "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed,
+        "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed, **SAMPLING,
     }  # fmt: skip
     video = {
         "data": folders.test, "train": folders.train, "model": folders.model, "evaluation": folders.evaluation,
-        "figures": folders.video_figures, "clips": budget.test_videos, "frames": budget.video_frames, "seed": seed,
+        "figures": folders.video_figures, "clips": budget.measured_videos, "frames": budget.video_frames, "seed": seed,
     }  # fmt: skip
     return [
         Phase("unseen", "unseen portrait and song", (*module, "unseen", *_flags(unseen)), needs=("vqvae",)),

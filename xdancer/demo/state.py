@@ -1,12 +1,12 @@
 """What a demo has already done, in DIR/state.json, so that the same command continues where it stopped."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xdancer.errors import XDancerError
+from xdancer.files import write_text
 
 VERSION = 1
 
@@ -32,12 +32,7 @@ class State:
     def save(self) -> None:
         """Write the file in one stroke."""
         content = {name: value for name, value in asdict(self).items() if name != "path"}
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps({"version": VERSION, **content}, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(self.path, json.dumps({"version": VERSION, **content}, indent=1) + "\n")
 
     def finish(self, phase: str, seconds: float) -> None:
         """Record that a phase ended well after `seconds` of its last attempt."""

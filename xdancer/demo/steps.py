@@ -17,12 +17,12 @@ from xdancer.pipelines.dance import DancePipeline
 from xdancer.pose.detector import PoseDetector, make_detector
 from xdancer.progress import Steps
 
-Figures = dict[str, float | int | None]
+Figures = dict[str, float | int | str | None]
 
 
 def measure_motion(
-    *, data: Path, gpt: Path, evaluation: Path, figures: Path, clips: int, seed: int, temperature: float, device: DeviceName,
-    precision: Precision,
+    *, data: Path, gpt: Path, evaluation: Path, figures: Path, clips: int, seed: int, temperature: float, top_p: float,
+    smoothing: float, device: DeviceName, precision: Precision,
 ) -> None:  # fmt: skip
     """Let held-out dancers dance to held-out songs; keep the `vqvae/…` and `gpt/…` figures.
 
@@ -34,15 +34,18 @@ def measure_motion(
         clips: how many, each with its own song.
         seed: of the sampling.
         temperature: of the sampling.
+        top_p: of the sampling.
+        smoothing: of the poses over time, frames.
         device: auto, cpu, cuda or mps.
         precision: fp32 or bf16.
     """
     place = select_device(device)
     tokenizer, model = embedded_tokenizer(gpt)[0].to(place), load_model(gpt, MotionGPT).to(place)
     with Steps() as progress:
-        sampling = SamplingConfig(temperature=temperature, top_p=0.97, smoothing=0.7)
+        sampling = SamplingConfig(temperature=temperature, top_p=top_p, smoothing=smoothing)
         dance_clips(tokenizer, model, data, evaluation, clips=clips, sampling=sampling, seed=seed, precision=precision, progress=progress)
-    write_json(figures, tokenizer_figures(evaluation) | evaluate_motion(read_motion_items(evaluation), seed=seed))
+    drawn = {"gpt/temperature": temperature, "gpt/top_p": top_p, "gpt/smoothing_frames": smoothing}
+    write_json(figures, tokenizer_figures(evaluation) | evaluate_motion(read_motion_items(evaluation), seed=seed) | drawn)
 
 
 def measure_video(

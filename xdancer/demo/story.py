@@ -2,6 +2,7 @@
 
 import json
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,6 @@ import xdancer
 from xdancer.application import root
 from xdancer.data.reader import ShardReader
 from xdancer.demo.comparison import COLUMNS, comparison_video, pose_pictures
-from xdancer.demo.files import write_bytes
 from xdancer.demo.folders import Folders
 from xdancer.demo.phase import Phase
 from xdancer.demo.state import State
@@ -20,6 +20,7 @@ from xdancer.demo.steps import kept
 from xdancer.demo.table import groups
 from xdancer.evaluation.folder import read_motion_items, read_training_mean, read_video_items, write_json
 from xdancer.evaluation.tokenizer import TOKENS
+from xdancer.files import write_bytes, write_text
 from xdancer.media import read_audio, read_video, write_video
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.metrics.pose import frame_speed
@@ -46,19 +47,23 @@ def report_figures(state: State, phases: Sequence[Phase], parts: Sequence[Mappin
 
 def tell(folders: Folders, state: State, phases: Sequence[Phase]) -> None:
     """Write report.json and report.html, each in one stroke, and mark the demo complete."""
-    figures = report_figures(state, phases, [kept(folders.motion_figures), kept(folders.video_figures)])
+    begin = time.monotonic()
+    parts = [kept(path) for path in (folders.motion_figures, folders.video_figures, folders.unseen_figures)]
     dances, mean = read_motion_items(folders.evaluation), read_training_mean(folders.evaluation)
+    result, motion, video, training = _result(folders), _motion(folders, dances), _video(folders, mean), _training(folders, phases)
+    state.wall = round(state.wall + time.monotonic() - begin, 1)
+    figures = report_figures(state, phases, parts)
     sections = [
-        page.Section("An unseen portrait dances to an unseen song", _result(folders)),
+        page.Section("An unseen portrait dances to an unseen song", result),
         page.Section("Figures", _figures(figures)),
-        page.Section("Motion on held-out songs", _motion(folders, dances)),
-        page.Section("The renderer on held-out people, beside what it must beat", _video(folders, mean)),
-        page.Section("Training", _training(folders, phases)),
+        page.Section("Motion on held-out songs", motion),
+        page.Section("The renderer on held-out people, beside what it must beat", video),
+        page.Section("Training", training),
         page.Section("What was run", _commands(state, phases)),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in state.settings.items())
     write_json(folders.root / "report.json", figures)
-    page.write_page(folders.root / "report.html", page.page("xdancer demo", LEAD.format(settings=settings), sections))
+    write_text(folders.root / "report.html", page.page("xdancer demo", LEAD.format(settings=settings), sections))
     state.complete = True
     state.save()
 

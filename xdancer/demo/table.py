@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from xdancer.report.page import Group, Row
 
 Figures = Mapping[str, float | int | None]
+LONG_MINUTES = 120
+"""From here on the renderer has higher targets."""
 
 
 def groups(figures: Figures) -> list[Group]:
@@ -83,6 +85,9 @@ def _motion(figures: Figures) -> list[Row]:
 
 def _beats(figures: Figures) -> list[Row]:
     get, n = _Reader(figures), _Reader(figures).count("n/gpt")
+    silent = get.count("n/gpt_without_motion_beats") or 0
+    if n is not None:
+        n -= silent
     beat = {
         "null": get("gpt/beat_f1_null"),
         "chance": get("gpt/beat_f1_chance"),
@@ -99,7 +104,8 @@ def _beats(figures: Figures) -> list[Row]:
             n,
             "≥ .55, null + .25",
             get.reached(lambda f1, null: f1 >= 0.55 and f1 - null >= 0.25, "gpt/beat_f1", "gpt/beat_f1_null"),
-            "speed minima against the songs' exact beats, Gaussian kernel of 50 ms; null: the same dances against songs of another tempo",
+            "speed minima against the songs' exact beats, Gaussian kernel of 50 ms; null: the same dances against songs of another tempo; "
+            f"{silent} clips without a motion beat are left out",
         ),
         Row(
             "z of the beat F1",
@@ -190,7 +196,7 @@ def _video(figures: Figures) -> list[Row]:
         titles = {"copy": "copy the portrait", "mean": "training mean", "grey": "grey person"}
         return {titles[name]: get(f"video/{key}_{name}") for name in names}
 
-    seen = get.count("n/video_detection_frames")
+    gain = 3.0 if _long(figures) else 1.5
     return [
         Row(
             "person PSNR, dB",
@@ -198,8 +204,8 @@ def _video(figures: Figures) -> list[Row]:
             2,
             nulls("person_psnr", "copy", "mean", "grey"),
             n,
-            "≥ copy + 1.5",
-            get.reached(lambda x, copy: x >= copy + 1.5, "video/person_psnr", "video/person_psnr_copy"),
+            f"≥ copy + {gain:g}",
+            get.reached(lambda x, copy: x >= copy + gain, "video/person_psnr", "video/person_psnr_copy"),
             "union of the person in portrait and target, grown by 2 pixels",
         ),
         Row(
@@ -212,11 +218,29 @@ def _video(figures: Figures) -> list[Row]:
             get.reached(lambda x: x >= 30, "video/background_psnr"),
         ),
         Row("LPIPS", get("video/lpips"), 3, nulls("lpips", "copy", "mean", "grey"), n, note="AlexNet, 0 is equal"),
+        *_recognition(figures),
+    ]
+
+
+def _long(figures: Figures) -> bool:
+    return (_Reader(figures)("demo/minutes") or 0) >= LONG_MINUTES
+
+
+def _recognition(figures: Figures) -> list[Row]:
+    """Whether the person is found again, in the right pose and in the right clothes."""
+    get = _Reader(figures)
+    seen, share = get.count("n/video_detection_frames"), 0.8 if _long(figures) else 0.4
+    return [
         Row(
             "PCK@.1 of re-detected keypoints",
             get("video/pck"),
             3,
-            {"copy the portrait": get("video/pck_copy"), "true frames": get("video/pck_true")},
+            {
+                "copy the portrait": get("video/pck_copy"),
+                "copy, same frames": get("video/pck_copy_same_frames"),
+                "undetected = missed": get("video/pck_all_frames"),
+                "true frames": get("video/pck_true"),
+            },
             seen,
             "≥ copy + .1",
             get.reached(lambda x, copy: x >= copy + 0.1, "video/pck", "video/pck_copy"),
@@ -226,11 +250,11 @@ def _video(figures: Figures) -> list[Row]:
             "frames with a detection",
             get("video/detected_share"),
             3,
-            {"true frames": get("video/detected_share_true")},
+            {"copy the portrait": get("video/detected_share_copy"), "true frames": get("video/detected_share_true")},
             seen,
-            "≥ .40",
-            get.reached(lambda x: x >= 0.4, "video/detected_share"),
-            "MediaPipe on the frames enlarged 4×",
+            f"≥ {share:.2f}",
+            get.reached(lambda x: x >= share, "video/detected_share"),
+            "MediaPipe on the frames enlarged 4×; a still portrait is nearly always found: read it with PCK",
         ),
         Row(
             "clothes nearest to the own portrait",
@@ -240,6 +264,6 @@ def _video(figures: Figures) -> list[Row]:
             get.count("n/clothes"),
             "≥ 5 × chance",
             get.reached(lambda x, chance: x >= 5 * chance, "video/clothes_top1", "video/clothes_chance"),
-            "of up to 16 portraits",
+            f"of {get.count('n/clothes_pool')} portraits",
         ),
     ]

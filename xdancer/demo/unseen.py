@@ -2,22 +2,30 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 from xdancer.data.reader import ShardReader
-from xdancer.demo.files import write_bytes, write_picture
-from xdancer.errors import ShardError
+from xdancer.errors import MissingPackageError, PoseError, ShardError
 from xdancer.evaluation.clips import with_video
+from xdancer.evaluation.folder import write_json
+from xdancer.files import whole, write_bytes
 from xdancer.media import read_video
+from xdancer.pipelines.portrait import portrait_pose
 from xdancer.pipelines.pose_file import save_poses
+from xdancer.pose.detector import make_detector
 
 
-def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path) -> None:
-    """The first frame of the first held-out clip with a video, its exact pose, and the last held-out clip's song.
+def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path) -> None:
+    """The first frame of the first held-out clip with a video, its pose as a detector finds it, and the last held-out clip's song.
+
+    Without a detector, or where it finds nobody in the drawn picture, the pose is the exact one of the data set; the figures say which.
 
     Args:
         data: folder of the held-out shards.
         portrait: the .png to write.
         pose: the .npy to write, (60, 3).
         song: the .m4a to write.
+        figures: the .json to write.
 
     Raises:
         ShardError: no clip with a video, or no other clip with a song.
@@ -31,6 +39,14 @@ def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path) -> None:
     ]
     if not songs or not people:
         raise ShardError(f"{data}: needs a clip with a video and another one with a song.")
-    write_picture(portrait, read_video(reader.member(people[0], "video.mp4"), count=1).frames[0])
-    save_poses(pose, reader.pose(people[0], 0, 1)[0])
+    picture = read_video(reader.member(people[0], "video.mp4"), count=1).frames[0]
+    with whole(portrait) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+    try:
+        detector = make_detector("mediapipe")
+        found, origin = portrait_pose(picture, source=portrait, detector=detector), f"detected, {detector.name} {detector.version}"
+    except (MissingPackageError, PoseError) as error:
+        found, origin = reader.pose(people[0], 0, 1)[0], f"exact ({' '.join(str(error).split())[:80]}…)"
+    save_poses(pose, found)
+    write_json(figures, {"demo/portrait_pose": origin})
     write_bytes(song, reader.member(songs[0], "audio.m4a"))

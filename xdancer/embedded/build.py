@@ -1,14 +1,11 @@
 """Build the embedded data set: `OUT/train`, `OUT/val`, `OUT/test` as shards, on several processes, the same bytes for the same config."""
 
-import multiprocessing
-import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +18,7 @@ from xdancer.embedded.clip import LICENCE, make_clip
 from xdancer.embedded.plan import SPLITS, ClipPlan, EmbeddedConfig, plan_clips
 from xdancer.errors import ShardError, XDancerError
 from xdancer.types import ClipSample
+from xdancer.workers import worker_pool
 
 __all__ = ["EmbeddedConfig", "build_embedded"]
 
@@ -45,7 +43,8 @@ def build_embedded(out: Path, config: EmbeddedConfig | None = None, *, workers: 
     missing = [split for split in SPLITS if not _stands(Path(out) / split, config)]
     plans = {split: plan_clips(config, split) for split in missing}
     total = sum(len(clips) for clips in plans.values())
-    with _Bar(total, show=progress and total > 0) as bar, _pool(min(workers, total)) as pool:
+    workers = min(workers, total)
+    with _Bar(total, show=progress and total > 0) as bar, worker_pool(workers) if workers > 1 else nullcontext() as pool:
         for split, clips in plans.items():
             table = feature_table(config.features)
             with ShardWriter(Path(out) / split, split=split, features=table, licence=LICENCE, notes=config.record()) as writer:
@@ -84,33 +83,6 @@ def _computed(clips: list[ClipPlan], config: EmbeddedConfig, pool: ProcessPoolEx
         raise XDancerError(
             "A process that computed clips died, most likely for lack of memory. Use fewer --workers or shorter clips."
         ) from error
-
-
-def _start_worker() -> None:
-    """One thread a process: the processes already fill the cores. An interrupt is the parent's to answer."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    if workers <= 1:
-        yield None
-        return
-    # spawn: forking a process in which torch or Lightning runs threads can hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers, for numpy
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = threads
 
 
 class _Bar:

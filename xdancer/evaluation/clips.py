@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xdancer.data.reader import ShardReader
 from xdancer.media import read_video
+from xdancer.metrics.reconstruction import clothes_colours
 from xdancer.metrics.video_item import VideoItem
 from xdancer.pipelines.dance import DancePipeline, to_pictures, to_tensor
 from xdancer.types import MotionSample, PoseBatch
@@ -55,6 +56,16 @@ def with_video(reader: ShardReader) -> list[str]:
     return [key for key in reader.keys if reader.has(key, "video.mp4") and reader.has(key, "mask.mp4")]
 
 
+def with_known_clothes(reader: ShardReader, keys: Sequence[str]) -> list[str]:
+    """The clips in order, those whose first frame hides top or trousers (such a portrait cannot be told by its clothes) behind the others."""
+
+    def hidden(key: str) -> bool:
+        portrait = read_video(reader.member(key, "video.mp4"), count=1).frames
+        return not np.isfinite(clothes_colours(portrait, reader.pose(key, 0, 1))).all()
+
+    return sorted(keys, key=hidden)
+
+
 def render_clip(pipeline: DancePipeline, reader: ShardReader, key: str, *, frames: int, seed: int) -> VideoItem:
     """Self-driven: the clip's first frame is the portrait, `frames` frames from its middle on are rendered from their own tokens."""
     pose, begin = reader.pose(key), int(reader.frames[reader.position(key)]) // 2
@@ -69,9 +80,10 @@ def render_clip(pipeline: DancePipeline, reader: ShardReader, key: str, *, frame
         tokens = pipeline.tokenizer.encode(PoseBatch.from_array(driving).to(pipeline.device))
         motion = MotionSample(tokens, pipeline.tokenizer.decode(tokens))
     start_pose = PoseBatch.from_array(pose[:1]).to(pipeline.device)
-    rendered = pipeline.render(to_tensor(portrait).to(pipeline.device), start_pose, motion, seed=seed)
+    windows = pipeline.render(to_tensor(portrait).to(pipeline.device), start_pose, motion, seed=seed)
+    generated = np.concatenate([to_pictures(window[0]) for window in windows])
     return VideoItem(
-        key, portrait=portrait[0], true=true, generated=np.concatenate([to_pictures(window[0]) for window in rendered]), mask=mask[..., 0] >= 128, pose=driving,
+        key, portrait=portrait[0], true=true, generated=generated, mask=mask[..., 0] >= 128, pose=driving,
         portrait_mask=portrait_mask[0, ..., 0] >= 128, portrait_pose=pose[0], identity=reader.meta(key).get("identity"),
     )  # fmt: skip
 

@@ -18,7 +18,6 @@ DIR/video/training_mean.png       mean training frame (optional)
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xdancer.errors import XDancerError
+from xdancer.files import whole
 from xdancer.media import read_image, read_video, write_video
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.metrics.video_item import VideoItem
@@ -43,15 +43,11 @@ QUALITY = 8
 def _write(path: Path, save: Callable[[Any], object]) -> None:
     """Write a file under a temporary name and move it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with whole(path) as temporary, temporary.open("wb") as file:
             save(file)
-        os.replace(temporary, path)
     except OSError as error:
         raise XDancerError(f"{path}: cannot be written ({error.strerror}). Free some space or choose another folder.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -63,13 +59,18 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     _write(path, lambda file: file.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode()))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        XDancerError: missing, damaged, or no object.
+    """
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise XDancerError(f"{path}: not readable as JSON ({error}). Generate the evaluation folder again.") from error
     if not isinstance(value, dict):
-        raise XDancerError(f"{path}: holds a {type(value).__name__}, needs an object with 'beats' and 'tempo'.")
+        raise XDancerError(f"{path}: holds a {type(value).__name__}, needs an object. Generate the evaluation folder again.")
     return value
 
 
@@ -132,7 +133,7 @@ def read_motion_items(folder: Path) -> list[MotionItem]:
     for path in sorted((folder / "motion").glob("*.generated.npy")):
         stem = str(path)[: -len(".generated.npy")]
         meta_path = Path(stem + ".json")
-        meta = _read_json(meta_path)
+        meta = read_json(meta_path)
         swapped = Path(stem + ".swapped.npy")
         tempo = meta.get("tempo")
         items.append(
@@ -203,5 +204,5 @@ def read_video_items(folder: Path) -> Iterator[VideoItem]:
             pose=read_pose(Path(stem + ".pose.npy")),
             portrait_mask=read_image(optional["portrait_mask.png"])[..., 0] >= 128 if "portrait_mask.png" in there else None,
             portrait_pose=read_pose(optional["portrait_pose.npy"], frames=False) if "portrait_pose.npy" in there else None,
-            identity=_read_json(optional["json"]).get("identity") if "json" in there else None,
+            identity=read_json(optional["json"]).get("identity") if "json" in there else None,
         )

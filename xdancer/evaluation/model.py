@@ -12,7 +12,7 @@ from torch import Tensor
 from xdancer.data.reader import ShardReader
 from xdancer.device import Precision
 from xdancer.errors import ShardError
-from xdancer.evaluation.clips import Clip, read_clips, render_clip, swap_songs, training_mean, with_video
+from xdancer.evaluation.clips import Clip, read_clips, render_clip, swap_songs, training_mean, with_known_clothes, with_video
 from xdancer.evaluation.folder import write_motion_item, write_training_mean, write_video_item
 from xdancer.evaluation.tokenizer import write_decoded
 from xdancer.metrics.motion_table import MotionItem
@@ -91,7 +91,7 @@ def render_clips(
         ShardError: the shards are missing.
     """
     reader = ShardReader(data)
-    keys = with_video(reader)[:clips]
+    keys = with_known_clothes(reader, with_video(reader))[:clips]
     if keys and train is not None:
         write_training_mean(out, training_mean(ShardReader(train)))
     size = (pipeline.renderer.config.height, pipeline.renderer.config.width)

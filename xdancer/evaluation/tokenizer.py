@@ -3,7 +3,6 @@
 `DIR/motion/KEY.decoded.npy` are the true poses encoded and decoded again; `DIR/motion/tokens.json` says how often each code was used.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xdancer.errors import XDancerError
 from xdancer.evaluation.clips import Clip
-from xdancer.evaluation.folder import read_pose, write_json
+from xdancer.evaluation.folder import read_json, read_pose, write_json
 from xdancer.metrics.codebook import perplexity
 from xdancer.metrics.pose import percent_errors_of_set
 from xdancer.pipelines.pose_file import save_poses
@@ -59,14 +59,29 @@ def tokenizer_figures(out: Path) -> dict[str, float | int | None]:
     folder = out / "motion"
     keys = sorted(path.name.removesuffix(".decoded.npy") for path in folder.glob("*.decoded.npy"))
     pairs = [(read_pose(folder / f"{key}.decoded.npy"), read_pose(folder / f"{key}.true.npy")) for key in keys]
+    for key, (decoded_pose, true) in zip(keys, pairs, strict=True):
+        if len(decoded_pose) != len(true):
+            raise XDancerError(
+                f"{folder / key}.decoded.npy has {len(decoded_pose)} frames, the true poses {len(true)}. Generate the folder again."
+            )
     errors = percent_errors_of_set(pairs)
-    counts = np.array(json.loads((folder / TOKENS).read_text(encoding="utf-8"))["counts"])
+    counts = _counts(folder / TOKENS)
     figures: dict[str, float | int | None] = {f"vqvae/{name}_percent": _known(errors.get(key)) for name, key in PERCENT.items()}
     least = float(perplexity(torch.from_numpy(counts).double()).min())
     return figures | {
         "vqvae/min_perplexity": least, "vqvae/used_codes_share": float((counts > 0).mean()),
         "n/vqvae": len(pairs), "n/vqvae_frames": sum(len(true) for _, true in pairs),
     }  # fmt: skip
+
+
+def _counts(path: Path) -> NDArray[np.int64]:
+    try:
+        counts = np.array(read_json(path)["counts"], dtype=np.int64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise XDancerError(f"{path}: holds no counts of codes ({type(error).__name__}: {error}). Generate the folder again.") from error
+    if counts.ndim != 2 or counts.min(initial=0) < 0 or not counts.sum():
+        raise XDancerError(f"{path}: counts of shape {counts.shape}, needs one row of counts for each part. Generate the folder again.")
+    return counts
 
 
 def _known(value: float | None) -> float | None:

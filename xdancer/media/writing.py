@@ -1,7 +1,6 @@
 """Writing H.264 videos with AAC sound in sync, to files (atomically) and to memory."""
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +15,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from xdancer.errors import MediaError
+from xdancer.files import whole
 from xdancer.media.reading import Picture, frame_times
 
 AAC_RATES = (44100, 48000)
@@ -102,14 +102,11 @@ def _temporary(path: Path) -> Iterator[Path]:
     """A name beside `path` that becomes `path` on success and vanishes on any failure."""
     if not path.parent.is_dir():
         raise MediaError(f"{path}: the folder {path.parent} does not exist. Create it first.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            yield temporary
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}). Nothing was left behind.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_video(
@@ -129,7 +126,8 @@ def write_video(
         with av.open(str(temporary), "w", format="mp4", options=options) as container:
             container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
             # one thread: on a busy machine x264's threads now and then give other bits for equal pictures
-            count = _encode(container, frames, fps=fps, options={"crf": str(crf), "mbtree": "0"}, threads=1, audio=audio, sample_rate=sample_rate)
+            x264 = {"crf": str(crf), "mbtree": "0"}
+            count = _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
         if len(frame_times(temporary)) != count:  # a full disk does not always raise while the file is closed
             raise MediaError(f"{path}: cannot be written completely. Is the disk full? Nothing was left behind.")
 

@@ -151,7 +151,9 @@ def null_values(clip: BeatClip, songs: Sequence[tuple[Times, int | float]], prot
 
 
 def chance_value(clip: BeatClip, protocol: Protocol = "seconds", *, phases: int = 16) -> float:
-    """Mean value of this motion against clicks at the song's own tempo, over evenly spread phases."""
+    """Mean value of this motion against clicks at the song's own tempo, over evenly spread phases; NaN where the song has no tempo."""
+    if not clip.tempo > 0:
+        return float("nan")
     period = 60.0 / clip.tempo
     clicks = np.arange(np.ceil(clip.duration / period) + 1) * period
     values = [score_beats(clip.motion, clicks + (i + 0.5) / phases * period, duration=clip.duration).value(protocol) for i in range(phases)]

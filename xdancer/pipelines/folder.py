@@ -12,6 +12,7 @@ from torch import nn
 import xdancer
 from xdancer.checkpoint import fingerprint, load_model, save_model
 from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.files import replace_folder
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.vqvae.model import VQVAE
@@ -27,6 +28,7 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
     Raises:
         CheckpointError: the name is taken by something that is no model folder, or it cannot be written.
     """
+    folder = folder.absolute()
     if folder.exists() and not (folder / INDEX).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and is no model folder. Choose another name.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -40,9 +42,7 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
             "tokenizer_fingerprint": fingerprint(models["vqvae"]), **(notes or {}),
         }  # fmt: skip
         (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        replace_folder(temporary, folder)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error}). Free space or choose another folder.") from error
     finally:

@@ -1,6 +1,5 @@
 """Poses as `.npy` files: (60, 3) or (frame, 60, 3) of x, y, confidence; origin at the picture's centre, unit = half its height."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from xdancer.errors import PoseError
+from xdancer.files import whole
 from xdancer.skeleton import KEYPOINT_COUNT
 
 FARTHEST = 20.0
@@ -47,12 +47,8 @@ def save_poses(path: Path, poses: Float[NDArray, "*frame 60 3"]) -> None:
     Raises:
         PoseError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as stream:
+        with whole(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, poses.astype(np.float32), allow_pickle=False)
-        os.replace(temporary, path)
     except OSError as error:
         raise PoseError(f"{path}: cannot be written ({error.strerror or error}). Free space or choose another path.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

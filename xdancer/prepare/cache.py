@@ -1,12 +1,12 @@
 """Finished clips on disk between the cutting and the shards, so that an interrupted run loses at most the clip in work."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from xdancer.errors import XDancerError
+from xdancer.files import whole
 from xdancer.types import ClipSample
 
 BLOBS = ("video", "audio", "mask")
@@ -49,15 +49,11 @@ class ClipCache:
 
     def _write(self, key: str, outcome: dict[str, object], arrays: dict[str, np.ndarray]) -> None:
         target = self.path(key)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with whole(target) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, outcome=np.array(json.dumps(outcome)), **arrays)
-            os.replace(temporary, target)
         except OSError as error:
             raise XDancerError(
                 f"{target}: cannot be written ({error.strerror or error}). Free space and start again; finished clips are kept."
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)

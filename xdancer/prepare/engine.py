@@ -1,11 +1,10 @@
 """A folder of videos → shards: plan the cuts, make each clip once (on several processes if asked), write the splits."""
 
 import hashlib
-import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -23,6 +22,7 @@ from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted,
 from xdancer.prepare.settings import PrepareSettings, SplitMode
 from xdancer.prepare.sources import Cut, Source, find_videos, plan_cuts
 from xdancer.prepare.split import SPLITS, assign_splits
+from xdancer.workers import worker_pool
 
 Progress = Callable[[str, int, int], None]
 WORK = ".work"
@@ -161,7 +161,7 @@ def _results(cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, w
         for cut in cuts:
             yield _make_clip(cut, settings, cache, detector)
         return
-    with ProcessPoolExecutor(min(workers, len(cuts)), mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(min(workers, len(cuts))) as pool:
         try:
             for future in as_completed([pool.submit(_make_clip_alone, cut, settings, cache) for cut in cuts]):
                 yield future.result()
@@ -169,8 +169,6 @@ def _results(cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, w
             raise XDancerError(
                 "A worker process was killed (out of memory?). Finished clips are kept: start again with fewer --workers."
             ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=1)

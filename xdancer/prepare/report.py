@@ -1,13 +1,13 @@
 """What a run of `prepare` accepted and left out, with reasons: `report.json` and lines for the terminal."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from xdancer.errors import XDancerError
+from xdancer.files import write_text
 
 REPORT = "report.json"
 
@@ -71,14 +71,10 @@ class PrepareReport:
     def write(self, folder: Path) -> None:
         """`report.json`, atomically."""
         data = {**asdict(self), "accepted": self.accepted}
-        temporary = folder / f".{REPORT}.{os.getpid()}.tmp"
         try:
-            temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
-            os.replace(temporary, folder / REPORT)
+            write_text(folder / REPORT, json.dumps(data, indent=2, default=str) + "\n")
         except OSError as error:
             raise XDancerError(f"{folder / REPORT}: cannot be written ({error.strerror or error}).") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def read_report(folder: Path) -> PrepareReport | None:

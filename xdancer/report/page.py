@@ -1,11 +1,9 @@
 """The page: sections of prose, figures, videos and tables; one file, no script from elsewhere, no network."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,6 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         f"<title>{escape(title)}</title><style>{style}</style></head>\n"
         f'<body><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>\n{body}\n</body></html>\n'
     )
-
-
-def write_page(path: Path, document: str) -> None:
-    """Write the document in one stroke."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(document, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def paragraph(text: str) -> str:
