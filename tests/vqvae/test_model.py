@@ -7,6 +7,7 @@ import torch
 
 from xdancer.skeleton import KEYPOINT_COUNT, PART_KEYPOINTS
 from xdancer.types import MotionTokens, PoseBatch
+from xdancer.vqvae.loss import vqvae_loss
 from xdancer.vqvae.model import VQVAE, VQVAEConfig
 
 TINY = VQVAEConfig(slots=2, codes=32, encoder_width=8, encoder_depth=1, decoder_width=16, decoder_depth=1)
@@ -87,3 +88,27 @@ def test_keypoints_come_back_in_their_own_order() -> None:
     decoded = model.decode(MotionTokens(torch.zeros(1, 1, 5, 2, dtype=torch.long)))
     assert decoded.keypoints[0, 0, :, 0].tolist() == [float(p) for p in range(KEYPOINT_COUNT)]
     assert decoded.keypoints[0, 0, :, 1].tolist() == [-float(p) for p in range(KEYPOINT_COUNT)]
+
+
+def test_tokens_and_poses_do_not_depend_on_the_precision_around() -> None:
+    model, batch = VQVAE(TINY).eval(), poses(8, 16)
+    ids, target = model.encode(batch).ids, model.decode(model.encode(batch))
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens, output = model.encode(batch), model(batch)
+        decoded, of_half = model.decode(tokens), model.decode_codes(model.codes(tokens).bfloat16())
+    for found in (tokens, output.tokens):
+        assert torch.equal(found.ids, ids)
+    for pose in (decoded, of_half, output.pose):
+        assert pose.keypoints.dtype == pose.confidence.dtype == torch.float32
+    assert torch.equal(decoded.keypoints, target.keypoints)
+    assert torch.equal(decoded.confidence, target.confidence)
+
+
+def test_training_follows_the_precision_around() -> None:
+    model, batch = VQVAE(TINY).train(), poses()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(batch)
+        loss = vqvae_loss(output, target=batch, config=TINY).total
+    assert output.quantized.z_e.dtype == torch.bfloat16
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

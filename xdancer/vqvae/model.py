@@ -1,5 +1,6 @@
 """Stage 1: compositional, confidence-aware VQ-VAE of single-frame poses (paper: Compositional Confidence-Aware Pose Tokenization)."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -112,6 +113,11 @@ class PartEncoder(nn.Module):
         return (self.leave(F.relu(x).flatten(1)) + self.linear(points.flatten(1))).unflatten(1, (self.slots, -1))
 
 
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Context without autocast: tokens and their poses must not depend on the precision of the stage that uses them."""
+    return torch.autocast(device.type, enabled=False)
+
+
 class VQVAE(nn.Module):
     """Five part encoders, five codebooks, one shared decoder with a projection head per part; every frame by itself."""
 
@@ -139,16 +145,21 @@ class VQVAE(nn.Module):
     unsort: Tensor
 
     def forward(self, pose: PoseBatch) -> VQVAEOutput:
-        """Reconstruct poses through their tokens; in training mode the codebooks follow."""
+        """Reconstruct poses through their tokens.
+
+        In training mode the codebooks follow, and encoders and decoder run in the precision around; else as `encode` and `decode` do.
+        """
         batch, frames = pose.confidence.shape[:2]
-        quantized = self.codebook(self._latents(pose))
-        codes = quantized.straight_through.flatten(1).unflatten(0, (batch, frames))
-        tokens = MotionTokens(quantized.ids.unflatten(0, (batch, frames)))
-        return VQVAEOutput(pose=self.decode_codes(codes), tokens=tokens, quantized=quantized)
+        with nullcontext() if self.training else in_float32(pose.confidence.device):
+            quantized = self.codebook(self._latents(pose))
+            codes = quantized.straight_through.flatten(1).unflatten(0, (batch, frames))
+            tokens = MotionTokens(quantized.ids.unflatten(0, (batch, frames)))
+            return VQVAEOutput(pose=self._pose(codes), tokens=tokens, quantized=quantized)
 
     def encode(self, pose: PoseBatch) -> MotionTokens:
-        """The tokens of poses."""
-        return MotionTokens(self.codebook.nearest(self._latents(pose).float()).unflatten(0, pose.confidence.shape[:2]))
+        """The tokens of poses, in float32 whatever the precision around: bfloat16 would choose other codes."""
+        with in_float32(pose.confidence.device):
+            return MotionTokens(self.codebook.nearest(self._latents(pose)).unflatten(0, pose.confidence.shape[:2]))
 
     def decode(self, tokens: MotionTokens) -> PoseBatch:
         """The poses of tokens."""
@@ -159,13 +170,17 @@ class VQVAE(nn.Module):
         return self.codebook.lookup(tokens.ids).flatten(2)
 
     def decode_codes(self, codes: Float[Tensor, "batch frame code"]) -> PoseBatch:
-        """Poses of code vectors; differentiable."""
+        """Poses of code vectors in float32, whatever the precision around; differentiable."""
+        with in_float32(codes.device):
+            return self._pose(codes.float())
+
+    def _pose(self, codes: Float[Tensor, "batch frame code"]) -> PoseBatch:
         hidden = self.decoder(codes.flatten(0, 1))
         points = torch.cat([head(hidden).unflatten(1, (-1, 3)) for head in self.heads], dim=1)[:, self.unsort]
         points = points.unflatten(0, codes.shape[:2])
         return PoseBatch(points[..., :2], points[..., 2].sigmoid())
 
     def _latents(self, pose: PoseBatch) -> Float[Tensor, "pose part slot width"]:
-        points = torch.cat([pose.keypoints, pose.confidence[..., None]], dim=-1).flatten(0, 1)
+        points = torch.cat([pose.keypoints, pose.confidence[..., None]], dim=-1).flatten(0, 1).float()
         parts = zip(self.encoders, self.config.part_keypoints, strict=True)
         return torch.stack([encoder(points[:, list(keypoints)]) for encoder, keypoints in parts], dim=1)
