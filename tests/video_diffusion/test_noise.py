@@ -1,12 +1,13 @@
 """The noise schedule's facts."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
 from xdancer.video_diffusion.config import VideoDiffusionConfig
-from xdancer.video_diffusion.noise import clean_of, draw_noise, draw_timesteps, loss_weight, make_scheduler, target_of
+from xdancer.video_diffusion.noise import clean_of, draw_noise, draw_timesteps, fixed_draws, loss_weight, make_scheduler, target_of
 
 
 def test_paper_schedule() -> None:
@@ -45,3 +46,31 @@ def test_noise_offset_is_constant_over_the_picture() -> None:
 def test_terminal_share(tiny: VideoDiffusionConfig) -> None:
     timesteps = draw_timesteps(replace(tiny, terminal_share=0.5), 2000, torch.device("cpu"))
     assert 0.45 < (timesteps == 999).float().mean() < 0.55
+
+
+def test_fixed_draws_repeat_and_disturb_nothing() -> None:
+    before, values = torch.get_rng_state(), []
+    for _ in range(2):
+        with fixed_draws(torch.device("cpu"), 7):
+            values.append(torch.rand(4))
+    assert torch.equal(values[0], values[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("device", "forked"), [("cuda:1", [torch.device("cuda:1")]), ("cpu", [])])
+def test_fixed_draws_keep_the_generator_of_the_device(device: str, forked: list[torch.device], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.manual_seed` reseeds every GPU, so the GPU's state has to be kept, too."""
+    asked = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: asked.append(devices) or nullcontext())
+    with fixed_draws(torch.device(device), 7):
+        pass
+    assert asked == [forked]
+
+
+@pytest.mark.gpu
+def test_fixed_draws_on_a_gpu() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    before = torch.cuda.get_rng_state(device)
+    with fixed_draws(device, 7):
+        torch.rand(4, device=device)
+    assert torch.equal(torch.cuda.get_rng_state(device), before)

@@ -18,6 +18,7 @@ from xdancer.video_diffusion.handover import freeze_spatial, load_initial, requi
 from xdancer.video_diffusion.image_space import PatchSpace
 from xdancer.video_diffusion.loss import diffusion_loss, heatmap_loss
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.noise import fixed_draws
 from xdancer.video_diffusion.pretrained import load_pretrained
 from xdancer.video_diffusion.sampling import decode_frames, render_video
 from xdancer.vqvae.model import VQVAE
@@ -125,8 +126,7 @@ class VideoDiffusionModule(LightningModule):
 
     def validation_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Any]:
         """Error at a fixed noise and at the timestep where sampling starts; figures of x̂ in pictures. Returns x̂ for the callbacks."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(batch_idx)
+        with fixed_draws(self.device, batch_idx):
             portrait, motion = self.encode_batch(batch)
             last = torch.full((len(batch.frames),), self.model.config.train_timesteps - 1, device=batch.frames.device)
             loss = diffusion_loss(self.model, portrait, motion, batch.frames, timesteps=last)

@@ -1,5 +1,7 @@
 """The noise schedule: training pairs, targets, loss weights, conversions. One place, so that phases and sampling cannot differ."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -28,6 +30,19 @@ def make_scheduler(config: VideoDiffusionConfig) -> DDIMScheduler:
 def per_item(values: Tensor, like: Tensor) -> Tensor:
     """(batch,) → broadcastable over `like`."""
     return values.to(like).view(-1, *[1] * (like.ndim - 1))
+
+
+@contextmanager
+def fixed_draws(device: torch.device, seed: int) -> Iterator[None]:
+    """Random numbers that depend on `seed` only; behind it the generators of CPU and `device` stand where they stood."""
+    mps = torch.mps.get_rng_state() if device.type == "mps" else None
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 def draw_noise(like: Float[Tensor, "batch frame channel rows columns"], offset: float) -> Tensor:
