@@ -1,4 +1,4 @@
-"""Random-number states in the checkpoint, per rank: a run resumed in the middle of an epoch draws what the whole run would have drawn."""
+"""Random numbers: other ones on every rank, their states in the checkpoint, so that a resumed run draws what the whole run would have drawn."""
 
 import random
 from typing import Any
@@ -11,10 +11,13 @@ State = dict[str, Any]
 
 
 class RandomState(Callback):
-    """Saves the states of torch (CPU and the rank's accelerator), numpy and Python as tensors and ints: `weights_only=True` still loads.
+    """Gives each rank numbers of its own, and saves the states of torch (CPU and the rank's accelerator), numpy and Python.
 
-    They are restored before the first resumed batch: behind everything that draws numbers while a run starts (the sanity check, data loaders).
-    With another number of ranks the states do not fit and the run goes on from its seed.
+    All ranks start from one seed, which builds equal models; with equal states they would also draw equal dropout, noise and timesteps, as
+    if the global batch were one rank's. Rank 0 keeps the stream of a run with one process; the others leave it when training starts.
+
+    States are tensors and ints: `weights_only=True` still loads. They are restored before the first resumed batch: behind everything that
+    draws numbers while a run starts (the sanity check, data loaders). With more ranks than saved states the new ranks start afresh.
     """
 
     def __init__(self) -> None:
@@ -31,12 +34,24 @@ class RandomState(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states = checkpoint.get("random_states", [])
-        self._pending = states[trainer.global_rank] if len(states) == trainer.world_size else None
+        self._pending = states[trainer.global_rank] if trainer.global_rank < len(states) else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._pending is None and trainer.global_rank > 0:
+            leave_common_stream(trainer.global_rank, step=trainer.global_step)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._pending is not None:
             restore_random_state(self._pending, pl_module.device)
             self._pending = None
+
+
+def leave_common_stream(rank: int, *, step: int) -> None:
+    """Seed all generators anew from the run's seed, the rank and the step (a rank that joins later must not repeat the first steps)."""
+    numpy, python, *words = np.random.SeedSequence([torch.initial_seed(), rank, step]).generate_state(4).tolist()
+    np.random.seed(numpy)  # noqa: NPY002 - the global generator is what libraries draw from
+    random.seed(python)
+    torch.manual_seed(words[0] << 32 | words[1])  # of all devices
 
 
 def random_state(device: torch.device) -> State:

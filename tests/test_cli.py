@@ -166,6 +166,7 @@ def test_train_py_from_another_folder_under_two_processes(config: str, tmp_path:
     torch.testing.assert_close(counts, torch.full((5,), 16.0), rtol=0.2, atol=0)  # both ranks' 8 poses were counted
     states = torch.load("run/last.ckpt", weights_only=True)["random_states"]
     assert len(states) == 2
+    assert not torch.equal(states[0]["torch"], states[1]["torch"])  # each rank draws noise and dropout of its own
     bad = subprocess.run([*command[:3], "--config", "nowhere.yaml"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert bad.returncode == 2
     assert "Traceback" not in bad.stderr
