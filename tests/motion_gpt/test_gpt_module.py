@@ -150,6 +150,21 @@ def test_without_its_file_the_embedded_tokenizer_serves(checkpoint: Path, tmp_pa
     assert fingerprint(module.tokenizer) == embedded_tokenizer(checkpoint)[1]  # type: ignore[arg-type]
 
 
+def test_a_window_alone_logs_its_music_gain_with_weight_nothing(module: MotionGPTModule, tmp_path: Path) -> None:
+    """Under DDP every rank has to log the same keys, whatever it holds."""
+    batch = make_batch()
+    pose = PoseBatch(batch.pose.keypoints[:1], batch.pose.confidence[:1])
+    music = MusicFeatures({"librosa": batch.music.features["librosa"][:1]}, batch.music.beats[:1])
+    alone = DanceBatch(pose, music, batch.context_index[:1], batch.has_context[:1], segment_frames=4)
+
+    def music_gain(*batches: DanceBatch) -> float:
+        loader = DataLoader(list(batches), batch_size=None)
+        return make_trainer(tmp_path).validate(module, loader, verbose=False)[0]["val/music_gain"]
+
+    assert music_gain(batch, alone) == music_gain(batch) != 0
+    assert np.isnan(music_gain(alone))
+
+
 def test_no_tokenizer_says_which_command_makes_it(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"configs/demo/vqvae\.yaml"):
         make_trainer(tmp_path).fit(MotionGPTModule(CONFIG, Path("runs/demo/vqvae/none.ckpt")), datamodule=Data())

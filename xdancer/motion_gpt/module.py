@@ -199,16 +199,20 @@ class MotionGPTModule(LightningModule):
         return replace(segment, motion=noisy(segment.motion), context=noisy(segment.context), previous=noisy(segment.previous))
 
     def _evaluate(self, batch: DanceBatch, split: str) -> None:
-        """Teacher-forced cross-entropy per part, and the same windows with the music of another item of the batch."""
+        """Teacher-forced cross-entropy per part, and the same windows with the music of another item of the batch.
+
+        A batch of one has no other music: it is logged with weight 0, because every rank must take part in the sum over ranks. Where all
+        batches are so the gain is not a number.
+        """
         segment = self.read(batch)
         losses = cross_entropy(self.model(segment), segment).mean(dim=(0, 1, 3))  # (part,)
         log = {f"{split}/loss": losses.mean(), f"{split}/perplexity": losses.mean().exp()}
         names = [part.name.lower() for part in BodyPart] if len(losses) == len(BodyPart) else [str(i) for i in range(len(losses))]
         log |= {f"{split}/cross_entropy_{name}": loss for name, loss in zip(names, losses, strict=True)}
-        if len(segment.motion) > 1:
-            other = replace(segment, music=segment.music.roll(1, 0), context_music=segment.context_music.roll(1, 0))
-            log[f"{split}/music_gain"] = cross_entropy(self.model(other), segment).mean() - losses.mean()
         self.log_dict(log, batch_size=len(segment.motion), sync_dist=True)
+        other = replace(segment, music=segment.music.roll(1, 0), context_music=segment.context_music.roll(1, 0))
+        gain, pairs = cross_entropy(self.model(other), segment).mean() - losses.mean(), len(segment.motion) if len(segment.motion) > 1 else 0
+        self.log(f"{split}/music_gain", gain, batch_size=pairs, sync_dist=True)
 
     def _embed_tokenizer(self, tokenizer: VQVAE) -> None:
         config, found = self.model.config, tokenizer.config
