@@ -6,11 +6,13 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from lightning import LightningDataModule
 
+from datamodules.clips import read_clip
 from xdancer.data.loader import EvaluationLoader, Position, Share, TrainLoader
+from xdancer.data.members import DamagedSampleError
 from xdancer.data.order import BlockOrder
 from xdancer.data.remote import is_remote
 from xdancer.data.shards import ShardReader
-from xdancer.data.windows import DamageLog, WindowSet
+from xdancer.data.windows import DamageLog, WindowSet, usable_frames
 from xdancer.embedded.build import EmbeddedConfig, build_embedded
 from xdancer.errors import ShardError
 from xdancer.types import ClipSample
@@ -22,22 +24,27 @@ Split = Literal["train", "val", "test"]
 class ShardDataModule(LightningDataModule, Generic[BatchT]):
     """Base of the data modules. Its state is the number of training samples consumed: a resumed run continues at the right sample."""
 
+    pictures = False
+    """Whether the stage's clips carry video and mask."""
+
     def __init__(
-        self, folders: dict[Split, str], *, batch_size: int, num_workers: int, seed: int, embedded: EmbeddedConfig | None
+        self, folders: dict[Split, str], *, batch_size: int, num_workers: int, seed: int, embedded: EmbeddedConfig | None,
+        frame_range: tuple[float, float], val_frame_range: tuple[float, float] | None,
     ) -> None:  # fmt: skip
         super().__init__()
         if batch_size < 1 or num_workers < 0:
             raise ShardError(f"data.batch_size must be at least 1 and data.num_workers at least 0, got {batch_size} and {num_workers}.")
         self.folders: dict[Split, str | Path] = {split: folder if is_remote(folder) else Path(folder) for split, folder in folders.items()}
         self.batch_size, self.num_workers, self.seed, self.embedded = batch_size, num_workers, seed, embedded
+        self.frame_range, self.val_frame_range = frame_range, val_frame_range or frame_range
         self.prepare_data_per_node = False  # data lie where every node sees them
         self.allow_zero_length_dataloader_with_multiple_devices = True  # the finite split may leave a rank without a batch
         self.position = Position()
         self._readers: dict[str, ShardReader] = {}
-        self._windows: dict[tuple[str, bool], WindowSet[BatchT]] = {}
+        self._windows: dict[str, WindowSet[BatchT]] = {}
         self._train_loader: TrainLoader[BatchT] | None = None
 
-    def make_windows(self, reader: ShardReader, *, training: bool) -> WindowSet[BatchT]:
+    def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[BatchT]:
         """The stage's samples of a split."""
         raise TypeError(f"{type(self).__name__} must say how its samples are cut.")
 
@@ -120,11 +127,21 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
         self.position.samples = int(state_dict["samples"])
 
     def evaluation_clips(self, count: int, split: Split = "val") -> list[ClipSample]:
-        """Up to `count` whole clips, evenly spread over a split: the same ones every time."""
+        """Up to `count` clips, evenly spread over a split, cut to the share of frames that the split uses: the same ones every time.
+
+        Damaged ones are left out and logged.
+        """
         reader = self.reader(split)
-        usable = self.usable_clips(reader)
+        first, stop = usable_frames(reader, self._range_of(split))
+        usable = [clip for clip in self.usable_clips(reader) if first[clip] < stop[clip]]
         chosen = np.unique(np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int))
-        return [reader.clip(usable[number]) for number in chosen.tolist()]
+        clips, damage = [], DamageLog(reader)
+        for number in (usable[rank] for rank in chosen.tolist()):
+            try:
+                clips.append(read_clip(reader, number, int(first[number]), int(stop[number]), pictures=self.pictures))
+            except DamagedSampleError as error:
+                damage.add({error.key: error.reason})
+        return clips
 
     def usable_clips(self, reader: ShardReader) -> list[int]:
         """Numbers of the clips that the stage can use."""
@@ -141,11 +158,13 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
         trainer = self.trainer
         return Share() if trainer is None else Share(trainer.global_rank, trainer.world_size)
 
+    def _range_of(self, split: Split) -> tuple[float, float]:
+        return self.frame_range if split == "train" else self.val_frame_range
+
     def _windows_of(self, split: Split) -> WindowSet[BatchT]:
-        training = split == "train"
-        if (split, training) not in self._windows:
-            self._windows[split, training] = self.make_windows(self.reader(split), training=training)
-        return self._windows[split, training]
+        if split not in self._windows:
+            self._windows[split] = self.make_windows(self.reader(split), training=split == "train", frame_range=self._range_of(split))
+        return self._windows[split]
 
     def _evaluation_loader(self, split: Split) -> EvaluationLoader[BatchT]:
         windows = self._windows_of(split)

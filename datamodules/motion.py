@@ -54,14 +54,15 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         embedded: EmbeddedConfig | None = None,
     ) -> None:
         super().__init__(
-            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded
-        )
+            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
+            frame_range=frame_range, val_frame_range=val_frame_range,
+        )  # fmt: skip
         self.stage, self.mirror = stage, mirror
-        self.frame_range, self.val_frame_range = frame_range, val_frame_range or frame_range
         self.shape = DanceShape(segment_frames, history_frames, context_frames, lookahead_frames, tuple(features))
 
-    def make_windows(self, reader: ShardReader, *, training: bool) -> WindowSet[PoseBatch | DanceBatch]:
-        frame_range = self.frame_range if training else self.val_frame_range
+    def make_windows(
+        self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]
+    ) -> WindowSet[PoseBatch | DanceBatch]:  # fmt: skip
         mirror = self.mirror and training
         if self.stage == "vqvae":
             return PoseFrames(reader, frame_range=frame_range, mirror=mirror, seed=self.seed)

@@ -31,6 +31,8 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         embedded: build the embedded data set if the folders are missing.
     """
 
+    pictures = True
+
     def __init__(
         self,
         train: str = "data/train",
@@ -51,17 +53,16 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         embedded: EmbeddedConfig | None = None,
     ) -> None:
         super().__init__(
-            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded
-        )
+            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
+            frame_range=frame_range, val_frame_range=val_frame_range,
+        )  # fmt: skip
         self.shape = VideoShape(frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame)
-        self.frame_range, self.val_frame_range = frame_range, val_frame_range or frame_range
         self.cache_bytes = int(cache_gigabytes * 1e9) // max(1, num_workers) if cache_frames else 0
 
     def usable_clips(self, reader: ShardReader) -> list[int]:
         return [clip for clip in range(len(reader)) if reader.has(clip, VIDEO)]
 
-    def make_windows(self, reader: ShardReader, *, training: bool) -> WindowSet[VideoBatch]:
-        frame_range = self.frame_range if training else self.val_frame_range
+    def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(
             reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0
         )
