@@ -135,7 +135,6 @@ BAD_CLIPS = {
 
 
 @pytest.mark.parametrize("fault", BAD_CLIPS)
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 def test_bad_clips_are_refused_by_name_and_leave_nothing(tiny, tmp_path, fault):
     change, message = BAD_CLIPS[fault]
     with pytest.raises(ShardError, match=message):
@@ -150,12 +149,32 @@ def test_a_key_twice_an_empty_split_and_a_taken_folder_are_refused(tiny, tmp_pat
         tiny.write_split(tmp_path / "train", [])
     assert list(tmp_path.iterdir()) == []
     tiny.write_split(tmp_path / "train", [tiny.make_clip(0)])
-    with pytest.raises(ShardError, match="already exists"):
+    with pytest.raises(ShardError, match="already holds shards"):
         tiny.write_split(tmp_path / "train", [tiny.make_clip(1)])
     with ShardWriter(tmp_path / "train", split="train", features=tiny.FEATURES, licence="test", overwrite=True) as writer:
         writer.write(tiny.make_clip(2))
     assert ShardReader(tmp_path / "train").keys == ["clip-002"]
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
+def test_overwriting_never_touches_other_files(tiny, tmp_path):
+    folder = tmp_path / "train"
+
+    def overwrite(number):
+        with ShardWriter(folder, split="train", features=tiny.FEATURES, licence="test", overwrite=True) as writer:
+            writer.write(tiny.make_clip(number))
+
+    folder.mkdir()
+    overwrite(0)
+    (folder / "dance.mp4").write_bytes(b"mine")
+    with pytest.raises(ShardError, match=r"train holds what is no shards \(dance.mp4\), which is never overwritten"):
+        overwrite(1)
+    (folder / "dance.mp4").unlink()
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(ShardError, match=r"\(index.json, manifest.json, shard-000000.tar\)"):
+        overwrite(1)
+    assert sorted(path.name for path in folder.iterdir()) == ["index.json", "manifest.json", "shard-000000.tar"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_an_exception_of_the_caller_leaves_nothing(tiny, tmp_path):
@@ -188,7 +207,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tiny, tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", FULL_DISK, tiny.__file__, str(tmp_path / "train")]
     root = Path(__file__).parents[2]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(root)})
-    assert result.stdout.startswith(f"Cannot write shards to {tmp_path / 'train'}: File too large. Nothing was kept")
+    assert result.stdout.startswith(f"Cannot write shards to {tmp_path / 'train'}: File too large. No part of them was left")
     assert len(result.stdout.splitlines()) == 1
     assert result.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,9 @@ import pytest
 
 from xdancer.data.shards import ShardReader
 from xdancer.errors import XDancerError
-from xdancer.prepare import PrepareSettings, prepare_videos
+from xdancer.prepare import PrepareSettings, engine, prepare_videos
+from xdancer.prepare.clip import prepare_clip
+from xdancer.types import ClipSample
 
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
 
@@ -134,6 +136,65 @@ def test_an_unexpected_failure_costs_one_video(
     report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
     assert report.videos[0].reasons == ("unexpected RuntimeError: graph has errors",)
     assert report.accepted == 1
+
+
+def test_failures_are_tried_again(video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = video("a.mp4", 1.5).parent, tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(detector), "track", lambda self, frames: 1 / 0)
+        with pytest.raises(XDancerError, match="unexpected ZeroDivisionError"):
+            prepare_videos(folder, out, SETTINGS, detector=detector)
+    assert prepare_videos(folder, out, SETTINGS, detector=detector).accepted == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e39])
+def test_a_clip_that_shards_refuse_costs_one_video(
+    video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    video("a.mp4", 1.5)
+    folder = video("b.mp4", 1.0).parent
+
+    def spoiled(cut: Any, settings: Any, finder: Any) -> ClipSample:
+        sample = prepare_clip(cut, settings, finder)
+        return sample if cut.source.name == "b.mp4" else replace(sample, features={"librosa": sample.features["librosa"] * np.float64(value)})
+
+    monkeypatch.setattr(engine, "prepare_clip", spoiled)
+    report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
+    assert "'librosa' does not fit float32" in report.videos[0].reasons[0]
+    assert report.accepted == 1
+
+
+def test_finished_clips_take_the_songs_of_now(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    path, out = video("a.mp4", 1.5), tmp_path / "out"
+    prepare_videos(path.parent, out, SETTINGS, detector=detector, keep_work=True)
+    looked = detector.looked_at
+    groups = tmp_path / "groups.csv"
+    groups.write_text("video,song\na,Thriller\n")
+    (path.parent / "sub").mkdir()
+    path.rename(path.parent / "sub" / path.name)
+    prepare_videos(path.parent, out, SETTINGS, detector=detector, groups=groups, overwrite=True)
+    assert detector.looked_at == looked
+    meta = ShardReader(out / "train").meta(0)
+    assert (meta["song"], meta["identity"], meta["source"]) == ("Thriller", "sub/a", "sub/a.mp4 0.000–1.467 s")
+
+
+def test_copies_of_a_video_are_taken_once(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    path = video("a.mp4", 1.5)
+    for copy in ("copy.mp4", "sub/a.mp4"):
+        (path.parent / copy).parent.mkdir(exist_ok=True)
+        (path.parent / copy).write_bytes(path.read_bytes())
+    report = prepare_videos(path.parent, tmp_path / "out", SETTINGS, detector=detector)
+    assert report.clips == {"train": 1}
+    assert [entry.line for entry in report.videos[1:]] == [f"{name}: left out: same file as a.mp4" for name in ("copy.mp4", "sub/a.mp4")]
+
+
+def test_another_licence_is_other_output(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    folder, out = video("a.mp4", 1.0).parent, tmp_path / "out"
+    prepare_videos(folder, out, SETTINGS, detector=detector)
+    with pytest.raises(XDancerError, match="of other videos, settings or licence"):
+        prepare_videos(folder, out, SETTINGS, detector=detector, licence="CC0")
+    prepare_videos(folder, out, SETTINGS, detector=detector, licence="CC0", overwrite=True)
+    assert ShardReader(out / "train").manifest.licence == "CC0"
 
 
 def test_a_full_disk_keeps_the_finished(video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from xdancer.types import FPS
 SCHEMA_VERSION = 1
 """Raised whenever older readers would misread the shards."""
 KEYPOINT_LAYOUT = "openpose18+hands42"
+SHARD_FILES = re.compile(r"manifest\.json|index\.json|shard-\d+\.tar")
+"""The files of a split's folder."""
 MAKE_SHARDS = "Make shards with `xdancer prepare VIDEO_DIR --out data` or `xdancer embedded --out data/demo`."
 """The next step in every message about missing shards."""
 
@@ -35,6 +38,8 @@ class ClipMeta(TypedDict):
     """width / height; filled in by the writer."""
     fps: NotRequired[int]
     """30; filled in by the writer."""
+    span: NotRequired[list[float]]
+    """First and last moment (s) in the source video."""
     style: NotRequired[str | None]
     identity: NotRequired[str | None]
     phrase: NotRequired[str | None]
@@ -51,31 +56,28 @@ class FeatureInfo(TypedDict):
     version: str
 
 
-def complete_meta(key: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """A checked copy of a clip's metadata with `aspect` and `fps` filled in; other keys pass through.
-
-    Raises:
-        ShardError: a required key is missing or has an impossible value; names the clip and the value.
-    """
-
-    def fail(rule: str) -> ShardError:
-        return ShardError(f"Clip {key!r}: metadata {rule}.")
-
+def meta_fault(meta: Mapping[str, Any]) -> str | None:
+    """What a clip's metadata lacks (a required key, or a possible value of it), or None."""
     for name in ("source", "song"):
         if not isinstance(meta.get(name), str) or not meta[name]:
-            raise fail(f"needs a text {name!r}, got {meta.get(name)!r}")
+            return f"needs a text {name!r}, got {meta.get(name)!r:.60}"
     for name in ("width", "height"):
         if not isinstance(meta.get(name), int) or meta[name] < 1:
-            raise fail(f"needs a positive whole number {name!r} (pixels), got {meta.get(name)!r}")
+            return f"needs a positive whole number {name!r} (pixels), got {meta.get(name)!r:.60}"
     beats = meta.get("beats")
     if not isinstance(beats, list) or not all(isinstance(beat, int | float) and math.isfinite(beat) for beat in beats):
-        raise fail(f"needs a list of beat times in seconds 'beats', got {beats!r:.60}")
+        return f"needs a list of beat times in seconds 'beats', got {beats!r:.60}"
     if any(later < earlier for earlier, later in itertools.pairwise(beats)):
-        raise fail("needs ascending beat times")
+        return "needs ascending beat times"
     if not isinstance(meta.get("tempo"), int | float) or not math.isfinite(meta["tempo"]):
-        raise fail(f"needs a number 'tempo' (BPM), got {meta.get('tempo')!r}")
+        return f"needs a number 'tempo' (BPM), got {meta.get('tempo')!r:.60}"
     if meta.get("fps", FPS) != FPS:
-        raise fail(f"says {meta['fps']!r} frames per second, shards hold {FPS}")
+        return f"says {meta['fps']!r:.60} frames per second, shards hold {FPS}"
+    return None
+
+
+def complete_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of sound metadata with `aspect` and `fps` filled in; other keys pass through."""
     return {**meta, "fps": FPS, "aspect": meta["width"] / meta["height"]}
 
 
@@ -120,6 +122,12 @@ def read_manifest(folder: Path) -> Manifest:
         )
     try:
         manifest = Manifest(**data)
+        for name in ("features", "counts", "sha256", "notes"):
+            if not isinstance(getattr(manifest, name), dict):
+                raise TypeError(f"{name!r} is no table")
+        for name, info in manifest.features.items():
+            if not isinstance(info, dict) or not isinstance(info.get("width"), int):
+                raise TypeError(f"feature {name!r} has no width")
     except TypeError as error:
         raise ShardError(f"{path} is damaged: {error}. Make the shards again.") from error
     if manifest.fps != FPS or manifest.keypoints != KEYPOINT_LAYOUT:
@@ -128,6 +136,33 @@ def read_manifest(folder: Path) -> Manifest:
             f"this xdancer reads {FPS} with {KEYPOINT_LAYOUT!r}. Make the shards again."
         )
     return manifest
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to replace anything but shards: a folder may be absent, empty, or hold what a `ShardWriter` wrote and nothing else.
+
+    Raises:
+        ShardError: names what else is there.
+    """
+    if folder.is_dir():
+        names = sorted(path.name for path in folder.iterdir())
+        foreign = [name for name in names if not SHARD_FILES.fullmatch(name)]
+        if names and not foreign and not _is_manifest(folder / "manifest.json"):
+            foreign = names
+    else:
+        foreign = [folder.name] if folder.exists() else []
+    if foreign:
+        raise ShardError(
+            f"{folder} holds what is no shards ({', '.join(foreign[:3])}{', …' * (len(foreign) > 3)}), which is never overwritten. "
+            "Choose another --out, or move it away."
+        )
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        return "schema" in read_json(path)
+    except (ShardError, TypeError):
+        return False
 
 
 def read_json(path: Path) -> Any:

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from webdataset.writer import TarWriter
 
-from xdancer.data.manifest import SCHEMA_VERSION, FeatureInfo, Manifest, complete_meta
+from xdancer.data.manifest import SCHEMA_VERSION, FeatureInfo, Manifest, check_replaceable, complete_meta, meta_fault
 from xdancer.data.members import AUDIO, FLOAT32_FEATURES, MASK, META, POSE, VIDEO, check_key, encode_array, encode_json
 from xdancer.errors import ShardError
 from xdancer.files import replace_folder
 from xdancer.skeleton import KEYPOINT_COUNT
 from xdancer.types import ClipSample
+
+Features = Mapping[str, FeatureInfo] | Mapping[str, dict[str, Any]]
+"""Width and version by name, as in a manifest or from `xdancer.audio.encoder.feature_table`."""
 
 
 class ShardWriter:
@@ -33,7 +36,7 @@ class ShardWriter:
         features: music features that every clip has (`xdancer.audio.encoder.feature_table`).
         licence: terms of the source material.
         samples_per_shard: clips per tar.
-        overwrite: replace shards that lie there, once the new ones are complete.
+        overwrite: replace shards that lie there, once the new ones are complete; a folder with other files is refused.
         notes: kept in the manifest.
 
     Raises:
@@ -45,7 +48,7 @@ class ShardWriter:
         folder: Path,
         *,
         split: str,
-        features: Mapping[str, FeatureInfo] | Mapping[str, dict[str, Any]],
+        features: Features,
         licence: str,
         samples_per_shard: int = 64,
         overwrite: bool = False,
@@ -66,8 +69,9 @@ class ShardWriter:
         self._tar: TarWriter | None = None
 
     def __enter__(self) -> "ShardWriter":
-        if self.folder.exists() and (not self.folder.is_dir() or (any(self.folder.iterdir()) and not self.overwrite)):
-            raise ShardError(f"{self.folder} already exists. Choose another --out, or remove it first.")
+        check_replaceable(self.folder)
+        if self.folder.exists() and any(self.folder.iterdir()) and not self.overwrite:
+            raise ShardError(f"{self.folder} already holds shards. Choose another --out.")
         try:
             shutil.rmtree(self.temporary, ignore_errors=True)
             self.temporary.mkdir(parents=True)
@@ -77,7 +81,9 @@ class ShardWriter:
 
     def write(self, sample: ClipSample) -> None:
         """Add one clip."""
-        members = self._encode(sample)
+        members = encode_sample(sample, self.features)
+        if sample.key in self._clips:
+            raise ShardError(f"Clip key {sample.key!r} was written twice; keys are unique in a data set.")
         try:
             if self._tar is None:
                 self._open_shard()
@@ -98,6 +104,7 @@ class ShardWriter:
             if kind is None:
                 if not self._clips:
                     raise ShardError(f"No clips to write to {self.folder}: shards need at least one.")
+                check_replaceable(self.folder)  # once more: hours may have passed
                 self._commit()
         except OSError as error:
             raise self._failed(error) from error
@@ -105,25 +112,6 @@ class ShardWriter:
             if self._stream is not None:
                 self._abandon()
             shutil.rmtree(self.temporary, ignore_errors=True)
-
-    def _encode(self, sample: ClipSample) -> dict[str, bytes]:
-        check_sample(sample, self.features)
-        if sample.key in self._clips:
-            raise ShardError(f"Clip key {sample.key!r} was written twice; keys are unique in a data set.")
-        members = {POSE: encode_array(sample.pose.astype(np.float32))}
-        for name in self.features:
-            stored = np.asarray(sample.features[name]).astype(np.float32 if name in FLOAT32_FEATURES else np.float16)
-            if not np.isfinite(stored).all():
-                raise ShardError(f"Clip {sample.key!r}: feature {name!r} does not fit {stored.dtype} (not finite). Leave the clip out.")
-            members[f"{name}.npy"] = encode_array(stored)
-        try:
-            members[META] = encode_json(complete_meta(sample.key, sample.meta))
-        except (ValueError, TypeError) as error:
-            raise ShardError(f"Clip {sample.key!r}: metadata cannot be written as JSON: {error}.") from error
-        for name, data in ((VIDEO, sample.video), (MASK, sample.mask), (AUDIO, sample.audio)):
-            if data is not None:
-                members[name] = data
-        return members
 
     def _open_shard(self) -> None:
         name = f"shard-{len(self._shards):06d}.tar"
@@ -168,7 +156,9 @@ class ShardWriter:
 
     def _failed(self, error: OSError) -> ShardError:
         reason = error.strerror or str(error)
-        return ShardError(f"Cannot write shards to {self.folder}: {reason}. Nothing was kept; free space or choose another --out.")
+        return ShardError(
+            f"Cannot write shards to {self.folder}: {reason}. No part of them was left; free space and start again, or choose another --out."
+        )
 
 
 class _Sink:
@@ -194,13 +184,40 @@ class _Sink:
         self._file.close()
 
 
-def check_sample(sample: ClipSample, features: Mapping[str, FeatureInfo]) -> None:
+def encode_sample(sample: ClipSample, features: Features) -> dict[str, bytes]:
+    """The members of a clip as they lie in a tar.
+
+    Raises:
+        ShardError: the clip would poison training or cannot be stored; names it.
+    """
+    check_sample(sample, features)
+    members = {POSE: encode_array(sample.pose.astype(np.float32))}
+    for name in features:
+        with np.errstate(over="ignore"):
+            stored = np.asarray(sample.features[name]).astype(np.float32 if name in FLOAT32_FEATURES else np.float16)
+        if not np.isfinite(stored).all():
+            raise ShardError(f"Clip {sample.key!r}: feature {name!r} does not fit {stored.dtype} (not finite). Leave the clip out.")
+        members[f"{name}.npy"] = encode_array(stored)
+    try:
+        members[META] = encode_json(complete_meta(sample.meta))
+    except (ValueError, TypeError) as error:
+        raise ShardError(f"Clip {sample.key!r}: metadata cannot be written as JSON: {error}.") from error
+    for name, data in ((VIDEO, sample.video), (MASK, sample.mask), (AUDIO, sample.audio)):
+        if data is not None:
+            members[name] = data
+    return members
+
+
+def check_sample(sample: ClipSample, features: Features) -> None:
     """Refuse a clip that would poison training.
 
     Raises:
-        ShardError: bad key, wrong shapes, NaN, confidence outside [0, 1], missing or extra features; names the clip.
+        ShardError: bad key or metadata, wrong shapes, NaN, confidence outside [0, 1], missing or extra features; names the clip.
     """
     check_key(sample.key)
+    fault = meta_fault(sample.meta)
+    if fault is not None:
+        raise ShardError(f"Clip {sample.key!r}: metadata {fault}.")
     pose = np.asarray(sample.pose)
     if pose.ndim != 3 or pose.shape[1:] != (KEYPOINT_COUNT, 3) or len(pose) == 0:
         raise ShardError(f"Clip {sample.key!r}: pose has shape {pose.shape}, needed is (frames, {KEYPOINT_COUNT}, 3).")

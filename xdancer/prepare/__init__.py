@@ -1,4 +1,4 @@
-"""Raw dance videos → training shards: sources · filters · crop · clip · cache · split · engine · report."""
+"""Raw dance videos → training shards: sources · filters · crop · clip · cache · split · engine · output · report."""
 
 from xdancer.prepare.engine import prepare_videos
 from xdancer.prepare.report import PrepareReport

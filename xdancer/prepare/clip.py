@@ -6,7 +6,7 @@ person mask follows the pictures.
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from xdancer.pose.detector import PoseDetector
 from xdancer.prepare.crop import Crop, choose_crop, union_box
 from xdancer.prepare.filters import longest_presence, measure_quality
 from xdancer.prepare.settings import PrepareSettings
-from xdancer.prepare.sources import Cut
+from xdancer.prepare.sources import Cut, Source
 from xdancer.types import FPS, ClipSample
 
 SAMPLE_RATE = 44100
@@ -73,8 +73,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
         "outside": round(crop.outside(seen.width, seen.height), 4),
     }
     meta: dict[str, Any] = {
-        "source": f"{cut.source.name} {moments[0]:.3f}–{moments[0] + count / FPS:.3f} s", "song": cut.source.song,
-        "identity": Path(cut.source.name).with_suffix("").as_posix(), "style": None, "phrase": None,
+        **_origin(cut.source, moments[0], moments[0] + count / FPS), "style": None, "phrase": None,
         "width": settings.width, "height": settings.height, "beats": [round(float(beat), 4) for beat in inside], "tempo": float(beats.tempo),
         "detector": f"{detector.name} {detector.version}", "quality": quality,
     }  # fmt: skip
@@ -87,6 +86,18 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
         audio=media.encode_audio(sound, SAMPLE_RATE),
         mask=None if seen.masks is None else media.encode_video(_cropped_masks(seen, seen.masks, index, crop, size)),
     )
+
+
+def of_source(sample: ClipSample, source: Source) -> ClipSample:
+    """The clip with the song, name and place that its video has now: they may have changed since it was made."""
+    return replace(sample, meta={**sample.meta, **_origin(source, *sample.meta["span"])})
+
+
+def _origin(source: Source, start: float, stop: float) -> dict[str, Any]:
+    return {
+        "source": f"{source.name} {start:.3f}–{stop:.3f} s", "span": [round(float(start), 4), round(float(stop), 4)],
+        "song": source.song, "identity": Path(source.name).with_suffix("").as_posix(),
+    }  # fmt: skip
 
 
 @lru_cache(maxsize=1)

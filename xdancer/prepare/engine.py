@@ -9,22 +9,26 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from xdancer import media
 from xdancer.audio.encoder import feature_table
 from xdancer.data.shards import ShardWriter
+from xdancer.data.writer import encode_sample
 from xdancer.errors import MediaError, XDancerError
 from xdancer.pose.detector import PoseDetector, make_detector
 from xdancer.prepare.cache import ClipCache
-from xdancer.prepare.clip import prepare_clip
-from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted, read_report
+from xdancer.prepare.clip import of_source, prepare_clip
+from xdancer.prepare.output import check_output, refuse_overlap, staged
+from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted
 from xdancer.prepare.settings import PrepareSettings, SplitMode
 from xdancer.prepare.sources import Cut, Source, find_videos, plan_cuts
-from xdancer.prepare.split import SPLITS, assign_splits
+from xdancer.prepare.split import assign_splits
+from xdancer.types import FPS
 from xdancer.workers import worker_pool
 
 Progress = Callable[[str, int, int], None]
+Outcome = int | str
+"""Of a cut: the frames of its finished clip, or why there is none."""
 WORK = ".work"
 
 
@@ -44,7 +48,7 @@ def prepare_videos(
     detector: PoseDetector | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Write `out/{train,val,test}` and `out/report.json`.
+    """Write `out/{train,val,test}` and `out/report.json`, all of them or none.
 
     Interrupted and started again, finished clips are taken from `out/.work`, which is removed at the end unless `keep_work`. Started again on
     finished output of the same videos and settings it does nothing; other output is refused unless `overwrite`. A `detector` given from Python
@@ -57,80 +61,58 @@ def prepare_videos(
     started = time.monotonic()
     if workers < 1:
         raise XDancerError(f"--workers {workers}: at least 1.")
+    refuse_overlap(videos, out)
     sources = find_videos(videos, groups)
     assign_splits({}, split, val=val, test=test)  # wrong shares are refused before the work
     features = feature_table(settings.features)
     finder = _detector(settings) if detector is None else detector
     digest = settings.digest(f"{finder.name} {finder.version} {features}")
-    fingerprint = _fingerprint(sources, digest, f"{split} {val} {test}" if split == "song" else split)
-    finished = _check_output(out, fingerprint, overwrite=overwrite)
+    fingerprint = _fingerprint(sources, digest, f"{split} {val} {test}" if split == "song" else split, licence)
+    finished = check_output(out, fingerprint, overwrite=overwrite)
     if finished is not None:
         return replace(finished, finished_before=True)
     cache = ClipCache(out / WORK, digest)
-    plans = {source.name: _plan(source, settings) for source in sources}
-    cuts = [cut for plan, _ in plans.values() for cut in plan]
-    _make_clips(cuts, settings, cache, workers=1 if detector is not None else workers, detector=finder, progress=progress)
-    outcomes = {cut.key: cache.outcome(cut.key) or {"reason": "its finished clip vanished"} for cut in cuts}
-    songs = {cut.key: cut.source.song for cut in cuts if "frames" in outcomes[cut.key]}
+    originals = {source.digest: source for source in reversed(sources)}  # the first of equal files
+    plans = {source.name: _plan(source, originals[source.digest], settings) for source in sources}
+    cuts = {cut.key: cut for plan, _ in plans.values() for cut in plan}
+    outcomes = _make_clips(
+        list(cuts.values()), settings, cache, workers=1 if detector is not None else workers, detector=finder, progress=progress
+    )
+    songs = {key: cut.source.song for key, cut in cuts.items() if isinstance(outcomes[key], int)}
     split_keys = assign_splits(songs, split, val=val, test=test)
     reports = tuple(_video_report(source, *plans[source.name], outcomes, split_keys) for source in sources)
     if not songs:
         raise nothing_accepted(reports, videos)
-    report = PrepareReport(
-        reports, f"{finder.name} {finder.version}", finder.device, "fp32", asdict(settings), fingerprint,
-        {name: len(keys) for name, keys in split_keys.items()}, 0.0,
-    )  # fmt: skip
-    _write_splits(out, split_keys, cache, features, licence, overwrite=overwrite, notes={"split_by": split}, progress=progress)
-    report = replace(report, seconds_spent=round(time.monotonic() - started, 1))
-    report.write(out)
+    with staged(out) as folder:
+        for name, keys in split_keys.items():
+            with ShardWriter(folder / name, split=name, features=features, licence=licence, notes={"split_by": split}) as writer:
+                for number, key in enumerate(keys, start=1):
+                    writer.write(of_source(cache.load(key), cuts[key].source))
+                    _tell(progress, f"write {name}", number, len(keys))
+        report = PrepareReport(
+            reports, f"{finder.name} {finder.version}", finder.device, "fp32", asdict(settings), fingerprint,
+            {name: len(keys) for name, keys in split_keys.items()}, round(time.monotonic() - started, 1),
+        )  # fmt: skip
+        report.write(folder)
     if not keep_work:
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
 
 
-def _write_splits(
-    out: Path, split_keys: Mapping[str, Sequence[str]], cache: ClipCache, features: dict[str, dict[str, Any]], licence: str, *,
-    overwrite: bool, notes: Mapping[str, str], progress: Progress | None,
-) -> None:  # fmt: skip
-    for name, keys in split_keys.items():
-        with ShardWriter(out / name, split=name, features=features, licence=licence, overwrite=overwrite, notes=notes) as writer:
-            for number, key in enumerate(keys, start=1):
-                writer.write(cache.load(key))
-                if progress is not None:
-                    progress(f"write {name}", number, len(keys))
-    for name in set(SPLITS) - set(split_keys):
-        if (out / name / "manifest.json").is_file():
-            shutil.rmtree(out / name)  # of the output that is being overwritten
+def _tell(progress: Progress | None, what: str, done: int, total: int) -> None:
+    if progress is not None:
+        progress(what, done, total)
 
 
-def _fingerprint(sources: Sequence[Source], settings_digest: str, split: str) -> str:
+def _fingerprint(sources: Sequence[Source], settings_digest: str, split: str, licence: str) -> str:
     rows = [f"{source.name} {source.song} {source.digest}" for source in sources]
-    return hashlib.sha256("\n".join([*rows, settings_digest, split]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*rows, settings_digest, split, licence]).encode()).hexdigest()[:16]
 
 
-def _check_output(out: Path, fingerprint: str, *, overwrite: bool) -> PrepareReport | None:
-    """The report of an equal finished run, or None if there is work to do.
-
-    Raises:
-        XDancerError: other output is in the way.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        taken = [name for name in SPLITS if (out / name).exists() and (not (out / name).is_dir() or any((out / name).iterdir()))]
-    except OSError as error:
-        raise XDancerError(f"--out {out}: cannot be used as a folder ({error.strerror or error}). Choose another.") from error
-    earlier = read_report(out)
-    if taken and not overwrite:
-        if earlier is not None and earlier.fingerprint == fingerprint and all(name in taken for name in earlier.clips):
-            return earlier
-        raise XDancerError(
-            f"--out {out}: already holds {', '.join(taken)} of other videos or settings. Choose another --out, or --overwrite them."
-        )
-    return None
-
-
-def _plan(source: Source, settings: PrepareSettings) -> tuple[list[Cut], tuple[list[str], list[str]]]:
-    """The cuts of a video, or why there are none; and notes on what looks odd."""
+def _plan(source: Source, original: Source, settings: PrepareSettings) -> tuple[list[Cut], tuple[list[str], list[str]]]:
+    """The cuts of a video, or why there are none; and notes on what looks odd. A copy of another video would leak between splits."""
+    if original is not source:
+        return [], ([f"same file as {original.name}"], [])
     try:
         info = media.probe(source.path)
     except MediaError as error:
@@ -145,26 +127,30 @@ def _plan(source: Source, settings: PrepareSettings) -> tuple[list[Cut], tuple[l
 
 def _make_clips(
     cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, *, workers: int, detector: PoseDetector, progress: Progress | None
-) -> None:
-    """Every clip that is not finished yet."""
-    todo = [cut for cut in cuts if cache.outcome(cut.key) is None]
-    done = len(cuts) - len(todo)
-    if progress is not None and cuts:
-        progress("clips", done, len(cuts))
-    for number, _ in enumerate(_results(todo, settings, cache, workers, detector), start=done + 1):
-        if progress is not None:
-            progress("clips", number, len(cuts))
+) -> dict[str, Outcome]:
+    """By key; only clips that are not finished yet are made."""
+    outcomes: dict[str, Outcome] = {cut.key: frames for cut in cuts if (frames := cache.frames(cut.key)) is not None}
+    todo = [cut for cut in cuts if cut.key not in outcomes]
+    if cuts:
+        _tell(progress, "clips", len(outcomes), len(cuts))
+    for key, outcome in _outcomes(todo, settings, cache, workers, detector):
+        outcomes[key] = outcome
+        _tell(progress, "clips", len(outcomes), len(cuts))
+    return outcomes
 
 
-def _results(cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, workers: int, detector: PoseDetector) -> Iterator[None]:
+def _outcomes(
+    cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, workers: int, detector: PoseDetector
+) -> Iterator[tuple[str, Outcome]]:
     if workers == 1 or len(cuts) < 2:
         for cut in cuts:
-            yield _make_clip(cut, settings, cache, detector)
+            yield cut.key, _make_clip(cut, settings, cache, detector)
         return
     with worker_pool(min(workers, len(cuts))) as pool:
         try:
-            for future in as_completed([pool.submit(_make_clip_alone, cut, settings, cache) for cut in cuts]):
-                yield future.result()
+            keys = {pool.submit(_make_clip_alone, cut, settings, cache): cut.key for cut in cuts}
+            for future in as_completed(keys):
+                yield keys[future], future.result()
         except BrokenProcessPool as error:
             raise XDancerError(
                 "A worker process was killed (out of memory?). Finished clips are kept: start again with fewer --workers."
@@ -176,20 +162,21 @@ def _detector(settings: PrepareSettings) -> PoseDetector:
     return make_detector(settings.detector, device=settings.device, pose_weights=settings.pose_weights, person_weights=settings.person_weights)
 
 
-def _make_clip_alone(cut: Cut, settings: PrepareSettings, cache: ClipCache) -> None:
+def _make_clip_alone(cut: Cut, settings: PrepareSettings, cache: ClipCache) -> Outcome:
     """In a worker process, with that process's own detector."""
-    _make_clip(cut, settings, cache, _detector(settings))
+    return _make_clip(cut, settings, cache, _detector(settings))
 
 
-def _make_clip(cut: Cut, settings: PrepareSettings, cache: ClipCache, detector: PoseDetector) -> None:
+def _make_clip(cut: Cut, settings: PrepareSettings, cache: ClipCache, detector: PoseDetector) -> Outcome:
     try:
         sample = prepare_clip(cut, settings, detector)
+        encode_sample(sample, feature_table(settings.features))  # what shards would refuse is refused now
     except XDancerError as error:
-        cache.reject(cut.key, _reason(error, cut.source))
+        return _reason(error, cut.source)
     except Exception as error:  # one odd video must not cost a night's work; the report names it
-        cache.reject(cut.key, f"unexpected {type(error).__name__}: {str(error)[:200]}")
-    else:
-        cache.store(sample)
+        return f"unexpected {type(error).__name__}: {str(error)[:200]}"
+    cache.store(sample)
+    return sample.frames
 
 
 def _reason(error: XDancerError, source: Source) -> str:
@@ -200,16 +187,16 @@ def _video_report(
     source: Source,
     cuts: Sequence[Cut],
     remarks: tuple[list[str], list[str]],
-    outcomes: Mapping[str, Mapping[str, object]],
+    outcomes: Mapping[str, Outcome],
     splits: Mapping[str, Sequence[str]],
 ) -> VideoReport:
-    clips = [cut.key for cut in cuts if "frames" in outcomes[cut.key]]
+    frames = {cut.key: outcome for cut in cuts if isinstance(outcome := outcomes[cut.key], int)}
     reasons = list(remarks[0])
     for cut in cuts:
-        if "reason" in outcomes[cut.key]:
+        if cut.key not in frames:
             place = f" ({cut.start:.0f}–{cut.stop:.0f} s)" if len(cuts) > 1 else ""
-            reasons.append(f"{outcomes[cut.key]['reason']}{place}")
+            reasons.append(f"{outcomes[cut.key]}{place}")
     return VideoReport(
-        source.name, source.song, tuple(clips), round(sum(int(str(outcomes[key]["frames"])) for key in clips) / 30, 3),
-        tuple(name for name, keys in splits.items() if set(clips) & set(keys)), tuple(dict.fromkeys(reasons)), tuple(remarks[1]),
+        source.name, source.song, tuple(frames), round(sum(frames.values()) / FPS, 3),
+        tuple(name for name, keys in splits.items() if set(frames) & set(keys)), tuple(dict.fromkeys(reasons)), tuple(remarks[1]),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
 
 SplitMode = Literal["song", "frames"]
-CLIP_VERSION = 1
+CLIP_VERSION = 2
 """Raised whenever a clip of the same video comes out differently."""
 
 
