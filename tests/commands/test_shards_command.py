@@ -104,3 +104,56 @@ def test_damage_and_foreign_schema_are_one_line(tiny, root, capsys):
     assert main(["shards", "verify", str(root / "data/val")]) == 2
     assert "schema version 9, this xdancer reads version 1" in one_line(capsys)
     assert not list(root.glob("*.mp4"))
+
+
+def change_index(folder: Path, change) -> None:
+    index = json.loads((folder / "index.json").read_text())
+    change(index)
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("command", [["verify", "data/val"], ["show", "data/val", "first"]])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: index["clips"][0].pop("members"), "index.json is damaged: KeyError('members')"),
+        (lambda index: index["clips"][0].update(shard=7), "clip 'clip-002' lies in shard 7 of 1"),
+        (lambda index: index["clips"][0].update(shard="0"), "a text and two whole numbers are needed"),
+        (lambda index: index["clips"][0].update(frames=-1), "clip 'clip-002' has -1 frames"),
+        (lambda index: index["clips"][0]["members"].update({"pose.npy": [512, 1 << 50]}), "clip 'clip-002': pose.npy lies at 512 + 112"),
+        (lambda index: index["clips"][0]["members"].update({"pose.npy": [512]}), "index.json is damaged"),
+        (lambda index: index.update(clips=[]), "data/val holds no clips. Make shards with"),
+        (lambda index: index.update(clips=[3]), "index.json is damaged"),
+        (lambda index: index.update(shards=None), "index.json is damaged"),
+    ],
+)
+def test_a_damaged_index_is_one_line(root, monkeypatch, capsys, command, change, message):
+    monkeypatch.chdir(root)
+    change_index(root / "data/val", change)
+    assert main(["shards", *command]) == 2
+    assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("features", None), ("features", {"librosa": {}}), ("sha256", []), ("counts", 3), ("notes", "by frames")]
+)
+def test_a_damaged_manifest_is_one_line(root, capsys, name, value):
+    path = root / "data/val/manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    assert main(["shards", "verify", str(root / "data/val")]) == 2
+    assert "manifest.json is damaged: " in one_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["width", "beats", "source", "tempo", "song"])
+def test_metadata_without_a_key_is_one_line(root, capsys, name):
+    path = root / "data/train/shard-000000.tar"
+    data = path.read_bytes()
+    assert f'"{name}"'.encode() in data
+    path.write_bytes(data.replace(f'"{name}"'.encode(), f'"{name[:-1]}_"'.encode(), 1))
+    assert main(["shards", "verify", str(root / "data/train")]) == 2
+    captured = capsys.readouterr()
+    assert "clip 'clip-000' is damaged: meta.json needs a " in captured.out
+    assert f"{name!r}" in captured.out
+    assert len(captured.err.splitlines()) == 1
+    assert main(["shards", "show", str(root / "data/train"), "first", "--out", str(root / "x.mp4")]) == 2
+    assert "Clip 'clip-000' is damaged: meta.json needs a " in one_line(capsys)

@@ -54,6 +54,20 @@ def check_key(key: str) -> None:
         raise ShardError(f"Clip key {key!r} is not allowed: use 1 to 80 letters, digits, '_' and '-'.")
 
 
+def check_entry(clip: dict[str, Any], sizes: list[int]) -> None:
+    """Refuse an index entry that points nowhere, with a ValueError; other damage raises KeyError or TypeError."""
+    key, shard, frames = clip["key"], clip["shard"], clip["frames"]
+    if not isinstance(key, str) or not isinstance(shard, int) or not isinstance(frames, int):
+        raise ValueError(f"clip {key!r} in shard {shard!r} with {frames!r} frames: a text and two whole numbers are needed")
+    if not 0 <= shard < len(sizes):
+        raise ValueError(f"clip {key!r} lies in shard {shard} of {len(sizes)}")
+    if not 0 <= frames <= sizes[shard]:
+        raise ValueError(f"clip {key!r} has {frames} frames in a tar of {sizes[shard]} bytes")
+    for member, (offset, size) in clip["members"].items():
+        if not isinstance(offset, int) or not isinstance(size, int) or not (offset >= 0 <= size and offset + size <= sizes[shard]):
+            raise ValueError(f"clip {key!r}: {member} lies at {offset!r} + {size!r} of {sizes[shard]} bytes")
+
+
 def encode_array(array: NDArray[Any]) -> bytes:
     """Bytes of an .npy file."""
     stream = io.BytesIO()

@@ -9,8 +9,20 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from xdancer.data.manifest import SCHEMA_VERSION, Manifest, read_json, read_manifest
-from xdancer.data.members import AUDIO, HEADER_BYTES, MASK, META, POSE, VIDEO, ArrayLayout, DamagedSampleError, decode_json, parse_header
+from xdancer.data.manifest import MAKE_SHARDS, SCHEMA_VERSION, Manifest, complete_meta, meta_fault, read_json, read_manifest
+from xdancer.data.members import (
+    AUDIO,
+    HEADER_BYTES,
+    MASK,
+    META,
+    POSE,
+    VIDEO,
+    ArrayLayout,
+    DamagedSampleError,
+    check_entry,
+    decode_json,
+    parse_header,
+)
 from xdancer.data.remote import RemoteFolder, is_remote
 from xdancer.errors import ShardError
 from xdancer.skeleton import KEYPOINT_COUNT
@@ -44,15 +56,19 @@ class ShardReader:
                     f"{self.folder / 'index.json'} has shard schema version {index['schema']!r}, this xdancer reads version {SCHEMA_VERSION}."
                 )
             self._shards: list[Path] = [self.folder / Path(shard["name"]).name for shard in index["shards"]]
-            self._sizes: list[int] = [shard["bytes"] for shard in index["shards"]]
+            self._sizes: list[int] = [int(shard["bytes"]) for shard in index["shards"]]
             self._clips: list[dict[str, Any]] = index["clips"]
-            self.keys: list[str] = [clip["key"] for clip in self._clips]
-            self.frames: NDArray[np.int64] = np.array([clip["frames"] for clip in self._clips], dtype=np.int64)
-            """Frames of every clip."""
-            self.shard_of: NDArray[np.int64] = np.array([clip["shard"] for clip in self._clips], dtype=np.int64)
-            """Number of the tar that holds every clip."""
-        except (KeyError, TypeError) as error:
+            for clip in self._clips:
+                check_entry(clip, self._sizes)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ShardError(f"{self.folder / 'index.json'} is damaged: {error!r}. Make the shards again.") from error
+        if not self._clips:
+            raise ShardError(f"{self.folder} holds no clips. {MAKE_SHARDS}")
+        self.keys: list[str] = [clip["key"] for clip in self._clips]
+        self.frames: NDArray[np.int64] = np.array([clip["frames"] for clip in self._clips], dtype=np.int64)
+        """Frames of every clip."""
+        self.shard_of: NDArray[np.int64] = np.array([clip["shard"] for clip in self._clips], dtype=np.int64)
+        """Number of the tar that holds every clip."""
         missing = [path.name for path in self._shards if not path.is_file()]
         if missing and self.remote is None:
             raise ShardError(
@@ -105,13 +121,17 @@ class ShardReader:
         return self._positions[key]
 
     def meta(self, clip: int | str) -> dict[str, Any]:
-        """The clip's metadata (`ClipMeta`); remembered, so do not change it."""
+        """The clip's metadata, complete (`ClipMeta`); remembered, so do not change it."""
         number = self._number(clip)
         if number not in self._metas:
             try:
-                _remember(self._metas, number, decode_json(self.member(number, META)), CACHED_CLIPS)
+                meta = decode_json(self.member(number, META))
             except ValueError as error:
                 raise DamagedSampleError(self.keys[number], f"meta.json: {error}") from error
+            fault = meta_fault(meta)
+            if fault is not None:
+                raise DamagedSampleError(self.keys[number], f"meta.json {fault}")
+            _remember(self._metas, number, complete_meta(meta), CACHED_CLIPS)
         return self._metas[number]
 
     def pose(self, clip: int | str, start: int = 0, stop: int | None = None) -> Float[np.ndarray, "frame 60 3"]:
@@ -190,7 +210,7 @@ class ShardReader:
             if file is None:
                 if self.remote is not None:
                     path = self._shards[shard]
-                    self.remote.fetch_tar(path.name, size=self._sizes[shard], sha256=self.manifest.sha256[path.name])
+                    self.remote.fetch_tar(path.name, size=self._sizes[shard], sha256=self.manifest.sha256.get(path.name, "nothing"))
                 file = _File(self._shards[shard])
                 _remember(self._files, shard, file, OPEN_FILES)
             data = file.read(offset, size)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xdancer.data.manifest import MAKE_SHARDS, complete_meta
+from xdancer.data.manifest import MAKE_SHARDS
 from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, VIDEO
 from xdancer.data.reader import ShardReader
 from xdancer.errors import MediaError, ShardError
@@ -99,7 +99,7 @@ def verify_split(folder: Path) -> SplitReport:
     for clip in range(len(reader)):
         report.problems += [f"{folder}: {problem}" for problem in _clip_problems(reader, clip)]
         try:
-            report.songs.add(str(reader.meta(clip).get("song")))
+            report.songs.add(reader.meta(clip)["song"])
         except ShardError:
             continue  # reported above
     return report
@@ -132,10 +132,11 @@ def _clip_problems(reader: ShardReader, clip: int) -> Iterator[str]:
     if int(reader.frames[clip]) < 1:
         yield f"clip {key!r} has no frames"
         return
+    described = True
     for member in (POSE, META, *(f"{name}.npy" for name in reader.features)):
         try:
             if member == META:
-                complete_meta(key, reader.meta(clip))
+                reader.meta(clip)
             elif member == POSE:
                 confidence = reader.pose(clip)[..., 2]
                 if np.min(confidence) < 0 or np.max(confidence) > 1:
@@ -143,8 +144,9 @@ def _clip_problems(reader: ShardReader, clip: int) -> Iterator[str]:
             else:
                 reader.feature(clip, member.removesuffix(".npy"))
         except ShardError as error:
+            described = described and member != META
             yield re.sub(r"^Clip", "clip", str(error))
-    for member in (VIDEO, MASK, AUDIO):
+    for member in (VIDEO, MASK, AUDIO) if described else ():
         if reader.has(clip, member):
             try:
                 yield from _media_problems(reader, clip, member)
