@@ -124,6 +124,38 @@ def test_sound_offset_of_a_container_is_respected(tmp_path: Path, name: str, cod
     np.testing.assert_allclose(video.times, np.arange(50) / 25, atol=0.002)
 
 
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_a_stream_cut_between_key_frames_starts_with_its_first_whole_picture(tmp_path: Path, bframes: int) -> None:
+    """Key frames 0, 20, 40; the cut after picture 7 leaves 13 packets that give no picture. A click and a flash at 1.2 s."""
+    cut = tmp_path / "cut.ts"
+    with av.open(str(cut), "w") as container:
+        options = {"g": "20", "keyint_min": "20", "sc_threshold": "0", "bf": str(bframes), "flags": "+cgop"}
+        video = container.add_stream("libx264", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        packets = []
+        for index, picture in enumerate(pictures(50)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            packets += video.encode(frame)
+        frame = av.AudioFrame.from_ndarray(clicks(2.0, [1.2], 48000)[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        packets += [*video.encode(None), *sound.encode(frame), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            if packet.pts * packet.time_base >= Fraction(8, 25):
+                container.mux(packet)
+    whole = media.read_video(cut)
+    assert numbers(whole.frames) == list(range(20, 50))
+    np.testing.assert_allclose(whole.times, np.arange(30) / 25, atol=1e-4)
+    np.testing.assert_allclose(media.frame_times(cut), whole.times, atol=1e-4)
+    assert media.probe(cut).frames == 30
+    for start in (1, 10, 25):
+        window = media.read_video(cut, start=start, count=3)
+        assert numbers(window.frames) == list(range(20 + start, 23 + start))
+        np.testing.assert_allclose(window.times, whole.times[start : start + 3], atol=1e-4)
+    np.testing.assert_allclose(onsets(media.read_audio(cut, sample_rate=48000), 48000), [1.2 - 20 / 25], atol=0.003)
+
+
 def test_pictures_from_the_middle() -> None:
     data = media.encode_video(pictures(50), keyframe_interval=16)
     assert media.probe(data).frames == 50

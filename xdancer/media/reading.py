@@ -68,33 +68,46 @@ def _picture_stream(container: Any) -> Any:
     return next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
 
 
-def _stamps(container: Any, stream: Any) -> NDArray[np.int64]:
-    """Presentation times of all pictures, ascending, in the stream's unit; reads the packets without decoding them."""
+def _stamps(container: Any, stream: Any) -> tuple[NDArray[np.int64], bool]:
+    """Presentation times of all packets, ascending, in the stream's unit, without decoding; and whether the container has them."""
     packets = [packet for packet in container.demux(stream) if packet.size]
     if "mov" in container.format.name and len(packets) < 0.95 * stream.frames:
         raise MediaError(
             f"{container.name or 'media in memory'}: only {len(packets)} of {stream.frames} pictures are there. The file is cut off."
         )
     kept = [packet for packet in packets if not packet.is_discard]
+    stamped = all(packet.pts is not None for packet in kept)
     stamps = [packet.pts if packet.pts is not None else packet.dts for packet in kept]
     if any(stamp is None for stamp in stamps):  # no time stamps in the container: the header's rate is all there is
         step = 1 / ((stream.average_rate or stream.guessed_rate) * stream.time_base)
         stamps = [round(index * step) for index in range(len(stamps))]
-    return np.sort(np.asarray(stamps, dtype=np.int64))
+    return np.sort(np.asarray(stamps, dtype=np.int64)), stamped
 
 
-def frame_times(source: Source) -> NDArray[np.float64]:
-    """Seconds of every picture since the first, from the packets, without decoding.
+def _playable(source: Source) -> tuple[NDArray[np.int64], float]:
+    """Presentation times of the pictures from the first on that can be decoded, and their unit in s.
 
-    Raises:
-        MediaError: missing, damaged, or without pictures.
+    A stream that was cut between two key frames begins with packets that give no picture; they do not count anywhere.
     """
     with _open(source) as container:
         stream = _picture_stream(container)
         if stream is None:
             raise MediaError(f"{_name(source)}: holds no video. Give a video file.")
-        stamps = _stamps(container, stream)
-        return np.asarray((stamps - stamps[:1]) * float(stream.time_base), np.float64)
+        stamps, stamped = _stamps(container, stream)
+        unit = float(stream.time_base)
+    first = _first_stamp(source) if stamped else None  # made up from a rate, decoded and packets' times do not compare
+    later = stamps if first is None else stamps[stamps >= first]
+    return (later if len(later) else stamps), unit
+
+
+def frame_times(source: Source) -> NDArray[np.float64]:
+    """Seconds of every picture since the first, from the packets; only the first picture is decoded.
+
+    Raises:
+        MediaError: missing, damaged, or without pictures.
+    """
+    stamps, unit = _playable(source)
+    return np.asarray((stamps - stamps[:1]) * unit, np.float64)
 
 
 def probe(source: Source) -> VideoInfo:
@@ -128,11 +141,10 @@ def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Pic
     """
     target = origin = None
     if start:
-        with _open(source) as container:
-            stamps = _stamps(container, _picture_stream(container))
-            if start >= len(stamps):
-                return
-            origin, target = int(stamps[0]), int(stamps[start])
+        stamps, _ = _playable(source)
+        if start >= len(stamps):
+            return
+        origin, target = int(stamps[0]), int(stamps[start])
     for seek in (True, False) if target is not None else (False,):
         with _open(source) as container:
             stream = _picture_stream(container)
@@ -257,6 +269,13 @@ def _read_sound(source: Source, *, sample_rate: int, mono: bool) -> NDArray[np.f
 
 def _first_picture_time(source: Source) -> float | None:
     with _open(source) as container:
+        unit = float(_picture_stream(container).time_base)
+    first = _first_stamp(source)
+    return None if first is None else first * unit
+
+
+def _first_stamp(source: Source) -> int | None:
+    """Time of the first picture that can be decoded, in the stream's unit."""
+    with _open(source) as container:
         stream = _picture_stream(container)
-        first = next(_stamped(container.decode(stream), stream), None)
-        return None if first is None else float(first[0] * stream.time_base)
+        return next((stamp for stamp, _ in _stamped(container.decode(stream), stream)), None)
