@@ -57,8 +57,8 @@ class Samples(GenerationCallback):
             return
         stage = pl_module.hparams["stage"]
         if self._samples is None:
-            drawn = trainer.datamodule.evaluation_clips(self.clips * (4 if stage == "video_diffusion" else 1), split=self.split)  # type: ignore[attr-defined]
-            self._samples = [clip for clip in drawn if stage != "video_diffusion" or clip.video is not None][: self.clips]
+            drawn = trainer.datamodule.evaluation_clips(self.clips, split=self.split)  # type: ignore[attr-defined]
+            self._samples = [clip for clip in drawn if stage != "video_diffusion" or clip.video is not None]
         render: Callable[[Any, ClipSample, int], Pictures] = {
             "vqvae": decoded, "motion_gpt": self._danced, "video_diffusion": self._filmed
         }[stage]  # fmt: skip
