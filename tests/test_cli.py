@@ -114,6 +114,35 @@ def test_resuming_gives_the_run_that_was_not_interrupted(config: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "end",
+    [
+        ["--trainer.max_steps", "3"],
+        ["--trainer.max_steps", "-1", "--trainer.max_epochs", "1"],
+        ["--trainer.val_check_interval", "3", "--config", "stops.yaml"],
+    ],
+    ids=["steps", "epochs", "early"],
+)
+def test_the_last_checkpoint_holds_weights_and_their_average(config: str, end: list[str]) -> None:
+    """Step 3 ends an epoch and is no multiple of `every_n_train_steps`."""
+    average = {"class_path": "lightning.pytorch.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.5, "use_buffers": False}}
+    stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss", "stopping_threshold": 1e9}}
+    Path("average.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": [average]}, "data": {"init_args": {"count": 24}}}))
+    Path("stops.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": [stop]}}))
+    arguments = ["fit", "--config", config, "--config", "average.yaml"]
+    main([*arguments, "--run_dir", "parts", *end])
+    content = torch.load("parts/last.ckpt", weights_only=True)
+    assert content["global_step"] == 3
+    different = [name for name, value in content["state_dict"].items() if not torch.equal(value, content["current_model_state"][name])]
+    assert "model.decoder.0.weight" in different
+    if "--trainer.max_steps" in end:
+        main([*arguments, "--run_dir", "whole", "--trainer.max_steps", "6"])
+        main([*arguments, "--run_dir", "parts", "--trainer.max_steps", "6", "--ckpt_path", "last"])
+        whole, parts = (torch.load(f"{run}/last.ckpt", weights_only=True) for run in ("whole", "parts"))
+        for state in ("state_dict", "current_model_state"):
+            assert all(torch.equal(value, parts[state][name]) for name, value in whole[state].items())
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--ckpt_path", "nowhere.ckpt"], ["nowhere.ckpt", "no such checkpoint"]),

@@ -33,16 +33,24 @@ COMMON_CALLBACKS = (
 
 
 class StepCheckpoint(ModelCheckpoint):
-    """Saves every `every_n_train_steps` and at the end, nowhere else.
+    """Saves every `every_n_train_steps` and behind the last step, nowhere else.
 
-    ModelCheckpoint, told to keep the newest k steps, puts off what falls on the last batch of an epoch to the next validation.
+    ModelCheckpoint, told to keep the newest k steps, puts off what falls on the last batch of an epoch to the next validation. And behind
+    the last step `on_train_end` is too late: there Lightning's weight averaging has put the averages in place of the weights.
     """
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step  # resumed: not again while the gradients of the next step accumulate
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self._every_n_train_steps >= 1 and trainer.global_step % self._every_n_train_steps == 0:
+        due = self._every_n_train_steps >= 1 and trainer.global_step % self._every_n_train_steps == 0
+        if due or trainer.should_stop or _is_last_step(trainer):
             self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.should_stop:  # since the last validation
+            self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
 
@@ -54,6 +62,12 @@ class StepCheckpoint(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+
+def _is_last_step(trainer: Trainer) -> bool:
+    epochs = trainer.max_epochs
+    last_epoch = epochs is not None and epochs != -1 and trainer.current_epoch + 1 >= epochs
+    return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
 
 
 class SaveConfigToRun(SaveConfigCallback):
