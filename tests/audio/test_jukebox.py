@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from xdancer.audio import jukebox
-from xdancer.audio.jukebox import JukeboxEncoder, JukeboxInfer, build_models, find_backend, load_jukebox
-from xdancer.errors import CheckpointError, MissingPackageError
+from xdancer.audio.jukebox import JukeboxEncoder, JukeboxInfer, build_models, computing_on, find_backend, load_jukebox
+from xdancer.errors import CheckpointError, MissingPackageError, XDancerError
 
 
 class Counter:
@@ -51,6 +51,24 @@ def test_without_weights_the_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(jukebox, "RequirementCache", lambda *names, **others: True)
     monkeypatch.setenv("XDANCER_JUKEBOX", str(tmp_path))
     with pytest.raises(CheckpointError, match=r"vqvae.pth.tar is missing. Download https://.*or name another with XDANCER_JUKEBOX=FOLDER"):
+        find_backend()
+
+
+def test_the_device_is_obeyed(monkeypatch):
+    monkeypatch.setattr(jukebox, "RequirementCache", lambda *names, **others: True)
+    chosen = []
+    monkeypatch.setattr(JukeboxInfer, "from_folder", lambda folder, device: chosen.append(device.type) or Counter())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    find_backend()
+    with computing_on("cpu"):
+        find_backend()
+    find_backend()
+    assert chosen == ["cuda", "cpu", "cuda"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with computing_on("cuda"), pytest.raises(XDancerError, match="--device cuda: not available"):
+        find_backend()
+    monkeypatch.setattr(jukebox, "RequirementCache", lambda *names, **others: not names)
+    with computing_on("cpu"), pytest.raises(XDancerError, match="--device cpu: jukemirlib chooses its device itself"):
         find_backend()
 
 

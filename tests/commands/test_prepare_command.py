@@ -1,14 +1,21 @@
 """`xdancer prepare` on the command line: bad input is one line and exit code 2; a good video gets through MediaPipe."""
 
+import resource
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from xdancer import media
 from xdancer.__main__ import main
+from xdancer.audio import jukebox
 from xdancer.data.shards import ShardReader
+from xdancer.pose.detector import DetectedPose, PoseDetector
+from xdancer.prepare import engine
 
 NEEDS_MEDIAPIPE = pytest.mark.skipif(find_spec("mediapipe") is None, reason="MediaPipe (extra `pose`) is not installed")
 SMALL = ["--min-seconds", "1", "--max-seconds", "2", "--features", "librosa"]
@@ -22,6 +29,33 @@ def scenery(folder: Path, name: str = "scenery.mp4", *, seconds: float = 1.0, so
     media.write_video(
         folder / name, [np.roll(stripes, step, axis=0) for step in range(round(24 * seconds))], fps=24.0, audio=tone if sound else None
     )
+
+
+class Everywhere(PoseDetector):
+    """Sees a person as large as the picture."""
+
+    name, version, device = "everywhere", "1", "cpu"
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[DetectedPose]:
+        for frame in frames:
+            spread = np.random.default_rng(0).uniform(0.1, 0.9, (60, 2)) * (frame.shape[1], frame.shape[0])
+            yield DetectedPose(np.column_stack([spread, np.full(60, 0.9)]).astype(np.float32))
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_detector", lambda settings: Everywhere())
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The system refuses to write more to a file, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -49,6 +83,53 @@ def test_flags_that_cannot_be_obeyed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "together below 1" in refused(capsys, *start, "--val", "0.9", "--test", "0.9")
     assert "cannot be read" in refused(capsys, *start, "--groups", tmp_path / "none.csv")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("folder", ["data/train", "data"])
+def test_videos_where_shards_go_are_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
+    (tmp_path / "data").mkdir()
+    scenery(tmp_path / "data/train")
+    line = refused(capsys, tmp_path / folder, "--out", tmp_path / "data", "--overwrite")
+    assert "lie in one another. Choose an --out outside the videos' folder" in line
+    assert [path.name for path in (tmp_path / "data/train").iterdir()] == ["scenery.mp4"]
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_overwrite_is_for_shards_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenery(tmp_path / "videos")
+    (tmp_path / "data").mkdir()
+    scenery(tmp_path / "data/val", "mine.mp4")
+    line = refused(capsys, tmp_path / "videos", "--out", tmp_path / "data", "--overwrite", *SMALL)
+    assert "val holds what is no shards (mine.mp4), which is never overwritten. Choose another --out, or move it away." in line
+    assert [path.name for path in (tmp_path / "data").rglob("*")] == ["val", "mine.mp4"]
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_full_disk_is_one_line_and_the_same_command_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for number in (0, 1):
+        scenery(videos, f"{number}.mp4", seconds=1.0 + 0.1 * number)
+    flags = ["--split", "frames", "-W", "64", "-H", "112", "--min-person", "32", *SMALL]
+    assert main(["prepare", str(videos), "--out", str(tmp_path / "sizes"), "--keep-work", *flags]) == 0
+    clip = max(path.stat().st_size for path in (tmp_path / "sizes/.work").iterdir())
+    with largest_file(clip // 2):
+        assert "npz: cannot be written (File too large)" in refused(capsys, videos, "--out", out, *flags)
+    assert list((out / ".work").iterdir()) == []
+    with largest_file(clip * 5 // 4):  # the clips have room, a tar of two has not
+        assert "Cannot write shards to" in refused(capsys, videos, "--out", out, *flags)
+    assert [path.name for path in out.iterdir()] == [".work"]
+    assert main(["prepare", str(videos), "--out", str(out), *flags]) == 0
+    assert main(["shards", "verify", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "test", "train", "val"]
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_the_device_reaches_the_jukebox_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(jukebox, "RequirementCache", lambda *names, **others: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    scenery(tmp_path / "videos")
+    line = refused(capsys, tmp_path / "videos", "--out", tmp_path / "out", "--features", "jukebox", "--device", "cuda")
+    assert "--device cuda: not available on this machine" in line
 
 
 @NEEDS_MEDIAPIPE

@@ -91,3 +91,13 @@ def test_the_digest_follows_what_matters() -> None:
     base = PrepareSettings().digest("mediapipe 1")
     assert base == PrepareSettings(device="cpu").digest("mediapipe 1")
     assert base not in (PrepareSettings(margin=0.1).digest("mediapipe 1"), PrepareSettings().digest("mediapipe 2"))
+
+
+def test_weights_count_by_their_content(tmp_path: Path) -> None:
+    digests = []
+    for name, content in (("a.onnx", b"1"), ("b.onnx", b"1"), ("a.onnx", b"2")):
+        (tmp_path / name).write_bytes(content)
+        digests.append(PrepareSettings(pose_weights=tmp_path / name).digest("dwpose 1"))
+    assert digests[0] == digests[1] != digests[2]
+    with pytest.raises(XDancerError, match=r"none.onnx: cannot be read"):
+        PrepareSettings(person_weights=tmp_path / "none.onnx").digest("dwpose 1")

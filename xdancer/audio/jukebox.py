@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import pickle
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +22,8 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from xdancer.audio.waveform import fit_length, fit_rows, resample
-from xdancer.errors import CheckpointError, MissingPackageError
+from xdancer.device import select_device
+from xdancer.errors import CheckpointError, MissingPackageError, XDancerError
 from xdancer.types import FPS
 
 SAMPLE_RATE = 44100
@@ -29,6 +31,8 @@ LAYER = 66
 """Blocks of the prior that are run; their output is the feature."""
 WIDTH = 4800
 WEIGHTS_VARIABLE = "XDANCER_JUKEBOX"
+DEVICE_VARIABLE = "XDANCER_JUKEBOX_DEVICE"
+"""auto (the GPU if there is one), cpu, cuda or mps."""
 DEFAULT_WEIGHTS = Path("~/.cache/jukebox/models/5b")
 """Where jukebox-infer keeps its downloads."""
 ASSUMED_LENGTH = 62.0
@@ -95,16 +99,35 @@ class JukeboxEncoder:
         return np.concatenate(rows)[:frames]
 
 
+@contextlib.contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Encoders made in the block compute on that device."""
+    before = os.environ.get(DEVICE_VARIABLE)
+    if device != "auto":
+        os.environ[DEVICE_VARIABLE] = device
+    try:
+        yield
+    finally:
+        os.environ.pop(DEVICE_VARIABLE, None)
+        if before is not None:
+            os.environ[DEVICE_VARIABLE] = before
+
+
 def find_backend() -> Backend:
-    """The installed package's prior, on the GPU if there is one.
+    """The installed package's prior, on the device of `XDANCER_JUKEBOX_DEVICE`, else on the GPU if there is one.
 
     Raises:
         MissingPackageError, CheckpointError: see `JukeboxEncoder`.
+        XDancerError: the device is not there, or the package does not let us choose.
     """
+    name: Any = os.environ.get(DEVICE_VARIABLE, "auto")
     if RequirementCache("jukebox-infer"):
         folder = Path(os.environ.get(WEIGHTS_VARIABLE, DEFAULT_WEIGHTS)).expanduser()
-        return JukeboxInfer.from_folder(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        fastest = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return JukeboxInfer.from_folder(folder, fastest if name == "auto" else select_device(name))
     if RequirementCache(module="jukemirlib"):
+        if name != "auto":
+            raise XDancerError(f"--device {name}: jukemirlib chooses its device itself. Use --device auto, or install 'xdancer[jukebox]'.")
         return Jukemirlib()
     raise MissingPackageError(
         "Music feature 'jukebox' needs an optional package: pip install 'xdancer[jukebox]' (weights: 10 GB, non-commercial licence). "

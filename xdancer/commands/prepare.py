@@ -59,23 +59,24 @@ def prepare(
         detector: mediapipe works offline; dwpose and rtmw need the extra `wholebody` and their weights.
         pose_weights: local ONNX file of DWPose or RTMW.
         person_weights: local ONNX file of the YOLOX person detector.
-        device: where dwpose and rtmw compute; MediaPipe computes on the CPU.
+        device: where dwpose, rtmw and jukebox compute; MediaPipe, librosa and musicnn compute on the CPU.
         precision: only fp32.
         workers: clips made at the same time.
-        licence: terms of the videos, kept in the manifests.
-        overwrite: replace shards that are in OUT.
+        licence: terms of the videos, kept in the manifests; another licence is other output.
+        overwrite: replace shards that are in OUT; other files there are refused.
         keep_work: keep finished clips in OUT/.work, so that a later run with more videos makes only the new ones.
     """
     if precision != "fp32":
         raise XDancerError(f"--precision {precision}: keypoint detectors and music features compute in fp32 only. Leave the flag out.")
-    if detector == "mediapipe" and device not in ("auto", "cpu"):
+    names = tuple(name.strip() for name in features.split(",") if name.strip())
+    on_cpu = detector == "mediapipe" and "jukebox" not in names
+    if on_cpu and device not in ("auto", "cpu"):
         raise XDancerError(f"--device {device}: MediaPipe computes on the CPU. Use --device auto, or --detector dwpose or rtmw.")
     settings = PrepareSettings(
         width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person,
-        features=tuple(name.strip() for name in features.split(",") if name.strip()), detector=detector, pose_weights=pose_weights,
-        person_weights=person_weights, device=device, source_fps=source_fps,
+        features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
     )  # fmt: skip
-    print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if detector == 'mediapipe' else device}, precision fp32", flush=True)
+    print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
     with Steps() as steps:
         report = prepare_videos(
             videos, out, settings, groups=groups, split=split, val=val, test=test, licence=licence, workers=workers, overwrite=overwrite,

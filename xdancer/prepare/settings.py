@@ -55,6 +55,23 @@ class PrepareSettings:
             raise XDancerError(f"--features {','.join(unknown)}: unknown music feature. Choose among {', '.join(FEATURE_WIDTHS)}.")
 
     def digest(self, detector_version: str) -> str:
-        """Changes with everything that changes a clip (not with the device)."""
-        facts = {**asdict(self), "device": None, "detector_version": detector_version, "clip_version": CLIP_VERSION}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        """Changes with everything that changes a clip: weights by their content, not the device."""
+        weights = [path and file_digest(path) for path in (self.pose_weights, self.person_weights)]
+        facts = {
+            **asdict(self), "pose_weights": weights[0], "person_weights": weights[1], "device": None,
+            "detector_version": detector_version, "clip_version": CLIP_VERSION,
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file.
+
+    Raises:
+        XDancerError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise XDancerError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error

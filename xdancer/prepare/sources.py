@@ -1,14 +1,13 @@
 """Which videos there are, which song each dances to, and into which clips it is cut."""
 
 import csv
-import hashlib
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdancer.errors import XDancerError
-from xdancer.prepare.settings import PrepareSettings
+from xdancer.prepare.settings import PrepareSettings, file_digest
 
 EXTENSIONS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"))
 
@@ -52,7 +51,7 @@ def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
         raise XDancerError(f"{folder}: holds no video ({', '.join(sorted(EXTENSIONS))}). Give a folder with dance videos.")
     names = {path: path.relative_to(folder).as_posix() for path in paths}
     songs = {} if groups is None else read_groups(groups, names)
-    return [Source(path, name, songs.get(name, path.stem), _digest(path)) for path, name in names.items()]
+    return [Source(path, name, songs.get(name, path.stem), file_digest(path)) for path, name in names.items()]
 
 
 def read_groups(path: Path, names: dict[Path, str]) -> dict[str, str]:
@@ -92,11 +91,3 @@ def plan_cuts(source: Source, duration: float, settings: PrepareSettings) -> lis
     length = min(duration / count, settings.max_seconds)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source.name).stem)[:48].strip("-") or "video"
     return [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", index * length, (index + 1) * length) for index in range(count)]
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise XDancerError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
