@@ -51,6 +51,11 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
     def check(self, reader: ShardReader) -> None:
         """Refuse a split that does not fit the stage's model."""
 
+    @property
+    def model_config(self) -> Any:
+        """The config of the model that is going to read the samples, or None."""
+        return getattr(getattr(getattr(self.trainer, "lightning_module", None), "model", None), "config", None)
+
     def prepare_data(self) -> None:
         """Build the embedded data set if it is wanted and missing (Lightning calls this on rank 0 only)."""
         folders = {split: Path(folder) for split, folder in self.folders.items() if not is_remote(folder)}

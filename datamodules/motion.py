@@ -70,7 +70,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
 
     def check(self, reader: ShardReader) -> None:
         """Compare the samples with the model that is going to read them; linked arguments are no contract."""
-        config = getattr(getattr(getattr(self.trainer, "lightning_module", None), "model", None), "config", None)
+        config = self.model_config
         if self.stage != "gpt" or config is None:
             return
         wanted = {"frames": self.shape.segment_frames, "context_frames": self.shape.context_frames}

@@ -6,6 +6,7 @@ from xdancer.data.shards import ShardReader
 from xdancer.data.videos import VideoShape, VideoWindows
 from xdancer.data.windows import WindowSet
 from xdancer.embedded.build import EmbeddedConfig
+from xdancer.errors import ShardError
 from xdancer.types import VideoBatch
 
 
@@ -61,6 +62,32 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
 
     def usable_clips(self, reader: ShardReader) -> list[int]:
         return [clip for clip in range(len(reader)) if reader.has(clip, VIDEO)]
+
+    def check(self, reader: ShardReader) -> None:
+        """Compare pictures and windows with the model that is going to read them; linked arguments are no contract."""
+        config = self.model_config
+        if config is None:
+            return
+        wanted = (config.height, config.width)
+        for source, size in self._sizes(reader):
+            if size != wanted:
+                raise ShardError(
+                    f"The model draws pictures of {wanted[0]}×{wanted[1]} (model.init_args.config.height × width), {source} gives "
+                    f"{size[0]}×{size[1]}. Give data.init_args.size and the model's config the same height and width."
+                )
+        for name in ("temporal_positions", "window_frames") if config.temporal else ():
+            if self.shape.frames > getattr(config, name):
+                raise ShardError(
+                    f"data.init_args.frames is {self.shape.frames}, but model.init_args.config.{name} is {getattr(config, name)}: the temporal "
+                    "modules see no more at once. Lower the first or raise the second."
+                )
+
+    def _sizes(self, reader: ShardReader) -> list[tuple[str, tuple[int, int]]]:
+        """Picture sizes that the windows will have, and what says so."""
+        if self.shape.size is not None:
+            return [("data.init_args.size", self.shape.size)]
+        metas = [reader.meta(clip) for clip in self.usable_clips(reader)[:1]]  # a mixture is refused where windows are cut
+        return [(f"{reader.folder} (data.init_args.size is null)", (meta["height"], meta["width"])) for meta in metas]
 
     def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(

@@ -1,12 +1,15 @@
 """VideoDataModule under a real trainer."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning import LightningModule, Trainer
 
 from datamodules.video import VideoDataModule
+from xdancer.cli import main
 from xdancer.types import VideoBatch
 
 
@@ -63,3 +66,44 @@ def test_evaluation_clips_carry_video(tiny, tmp_path):
     tiny.write_split(tmp_path / "val", [tiny.make_clip(0), tiny.make_clip(1, 40, video=True), tiny.make_clip(2)])
     data = VideoDataModule(val=str(tmp_path / "val"))
     assert [clip.key for clip in data.evaluation_clips(3)] == ["clip-001"]
+
+
+RENDERER: dict[str, Any] = {
+    "height": 32, "width": 32, "patch_size": 8, "latent_channels": 4, "block_out_channels": [8, 8], "attention_levels": [True, True],
+    "layers_per_block": 1, "attention_heads": 1, "cross_attention_dim": 8, "norm_groups": 4, "codes_width": 30, "motion_map": [2, 2],
+    "motion_channels": [8, 8], "motion_width": 8, "motion_layers": 1, "motion_heads": 1, "temporal_heads": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "words"),
+    [
+        ({"height": 64, "width": 64}, {}, "pictures of 64×64 (model.init_args.config.height × width), {root}/train (data.init_args.size is"),
+        ({"motion_decoder": False}, {"size": [64, 64]}, "pictures of 32×32 (model.init_args.config.height × width), data.init_args.size gives"),
+        ({"temporal": True, "temporal_positions": 16}, {"frames": 20, "pose_window": 20}, "frames is 20, but {key}.temporal_positions is 16"),
+        ({"temporal": True}, {"frames": 20, "pose_window": 20}, "frames is 20, but {key}.window_frames is 16"),
+    ],
+    ids=["size of the videos", "size asked for", "positions", "window"],
+)
+def test_samples_that_do_not_fit_the_renderer_are_refused(
+    model: dict[str, Any], data: dict[str, Any], words: str, root: Path, tiny_checkpoints: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    splits = {name: str(root / name) for name in ("train", "val", "test")}
+    run = {
+        "seed_everything": 0,
+        "trainer": {"accelerator": "cpu", "devices": 1, "max_steps": 1, "logger": False},
+        "model": {
+            "class_path": "xdancer.video_diffusion.module.VideoDiffusionModule",
+            "init_args": {"config": {**RENDERER, **model}, "tokenizer": str(tiny_checkpoints["vqvae"])},
+        },
+        "data": {"class_path": "datamodules.video.VideoDataModule", "init_args": {**splits, "batch_size": 1, **data}},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", "run.yaml"])
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("train.py: ")
+    assert words.format(root=root, key="model.init_args.config") in line

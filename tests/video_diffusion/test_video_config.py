@@ -24,6 +24,7 @@ def test_defaults_are_the_paper() -> None:
         ({"height": 900}, "900×512.*multiples of 64"),
         ({"gate": True}, "needs prediction 'sample', not 'v_prediction'"),
         ({"gate": True, "prediction": "sample"}, "needs a base picture"),
+        ({"temporal": True, "temporal_positions": 12}, "window_frames 16 must not exceed temporal_positions 12"),
         ({"window_overlap": 16}, "window_overlap 16 must be smaller"),
         ({"attention_levels": (True,)}, "differ in length"),
     ],

@@ -107,6 +107,8 @@ class VideoDiffusionConfig:
             raise ValueError("gate needs a base picture: set limb_warp or portrait_input.")
         if self.window_overlap >= self.window_frames:
             raise ValueError(f"window_overlap {self.window_overlap} must be smaller than window_frames {self.window_frames}.")
+        if self.temporal and self.window_frames > self.temporal_positions:
+            raise ValueError(f"window_frames {self.window_frames} must not exceed temporal_positions {self.temporal_positions}.")
         if self.height % self.total_stride or self.width % self.total_stride:
             raise ValueError(f"Pictures of {self.height}×{self.width}: both sides must be multiples of {self.total_stride}.")
 
