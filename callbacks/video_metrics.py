@@ -20,8 +20,9 @@ class VideoMetrics(GenerationCallback):
     """Windows of the validation set rendered from noise (self-driven: the portrait is another frame of the same clip).
 
     Logs `val/person_psnr` and `val/background_psnr` (dB, region as in `xdancer.metrics.reconstruction`), each with the null row `_copy` (the
-    portrait as a still); where the batches hold 16 consecutive frames, `val/kernel_alex16` with its interval `_low`, `_high` and n
-    `_windows`, and from 640 windows on `val/frechet_alex16`. Without person masks in the shards the whole picture counts as person.
+    portrait as a still); where the batches hold 16 consecutive frames of at least two clips, `val/kernel_alex16` with its interval `_low`,
+    `_high` (bootstrap over clips) and n `_windows`, and from 640 windows on `val/frechet_alex16`. Without person masks in the shards the
+    whole picture counts as person.
 
     Args:
         windows: how many are rendered, over all ranks.
@@ -55,7 +56,6 @@ class VideoMetrics(GenerationCallback):
         self._means, self._distances = Means(FIGURES).to(device), FeatureDistances(self._features.width).to(device)
         nothing = torch.zeros(0, self._features.width, device=device)
         self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
-        number = trainer.global_rank
         module: Any = pl_module
         for batch in self._kept:
             sample: VideoSample = module.generate(
@@ -63,11 +63,10 @@ class VideoMetrics(GenerationCallback):
             )
             rows = torch.arange(len(batch.frames), device=batch.frames.device)[:, None]
             for item, rendered in enumerate(sample.frames[rows, batch.frame_index].float().clamp(-1, 1)):
-                self._update(rendered, batch, item, number)
-                number += trainer.world_size
+                self._update(rendered, batch, item)
         self._kept = []
 
-    def _update(self, rendered: Tensor, batch: VideoBatch, item: int, number: int) -> None:
+    def _update(self, rendered: Tensor, batch: VideoBatch, item: int) -> None:
         target, portrait = batch.frames[item], batch.reference[item].expand_as(batch.frames[item])
         if batch.mask is None:
             region = torch.ones_like(target[:, 0], dtype=torch.bool)
@@ -78,9 +77,9 @@ class VideoMetrics(GenerationCallback):
         figures |= {"background_psnr": psnr(rendered, target, ~region), "background_psnr_copy": psnr(portrait, target, ~region)}
         self._means.update(figures)
         index = batch.frame_index[item]
-        if len(index) == self._features.window and bool((index.diff() == 1).all()):
+        if batch.clip is not None and len(index) == self._features.window and bool((index.diff() == 1).all()):
             features = self._features(torch.stack([rendered, target]))
-            self._distances.update(features[:1], features[1:], clip=number)
+            self._distances.update(features[:1], features[1:], clip=int(batch.clip[item]))
 
     def collect(self) -> Mapping[str, float]:
         figures = {f"val/{name}": value for name, value in self._means.compute().items()}
@@ -104,4 +103,5 @@ def first_items(batch: VideoBatch, count: int) -> VideoBatch:
     return VideoBatch(
         reference=batch.reference[:count], reference_pose=poses(batch.reference_pose), frames=batch.frames[:count], pose=poses(batch.pose),
         frame_index=batch.frame_index[:count], reference_mask=cut(batch.reference_mask), mask=cut(batch.mask),
+        clip=cut(batch.clip),
     )  # fmt: skip

@@ -143,12 +143,14 @@ class VideoBatch:
     mask: Float[Tensor, "batch frame 1 height width"] | None = None
     tokens: MotionTokens | None = None
     """Tokens of the same frames as `pose`, where the shards hold them; else the module tokenises."""
+    clip: Int[Tensor, " batch"] | None = None
+    """Number of the clip inside its split: windows of one clip are no independent samples."""
 
     def to(self, device: torch.device | str) -> "VideoBatch":
         def move(value: Any) -> Any:
             return None if value is None else value.to(device)
 
-        names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens")
+        names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens", "clip")
         return replace(self, **{name: move(getattr(self, name)) for name in names})
 
 

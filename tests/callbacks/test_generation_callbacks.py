@@ -59,6 +59,7 @@ def video_batch(value: torch.Tensor) -> VideoBatch:
     return VideoBatch(
         reference=frames[:, 0], reference_pose=pose.frames(slice(0, 1)), frames=frames.contiguous(), pose=pose,
         frame_index=torch.arange(16).expand(2, 16), reference_mask=mask[:, 0], mask=mask,
+        clip=value.long() // 2,
     )  # fmt: skip
 
 
@@ -147,6 +148,17 @@ def test_video_figures_of_a_known_error(tmp_path: Path) -> None:
     assert figures["val/kernel_alex16_windows"] == 3
     assert figures["val/kernel_alex16_low"] <= figures["val/kernel_alex16_high"]
     assert "val/frechet_alex16" not in figures
+
+
+def test_windows_of_one_clip_are_not_counted_as_independent(tmp_path: Path) -> None:
+    """Three windows of clips 0, 0, 1; then two windows of one clip, which allow no distance at all."""
+    metrics = VideoMetrics(3)
+    trainer(tmp_path, metrics).validate(Painter(), datamodule=Data(video_collate), verbose=False)
+    assert torch.cat(list(metrics._distances.clips)).tolist() == [0, 0, 1]
+    run = trainer(tmp_path, VideoMetrics(2))
+    run.validate(Painter(), datamodule=Data(video_collate), verbose=False)
+    assert run.callback_metrics["val/kernel_alex16_windows"] == 2
+    assert "val/kernel_alex16" not in run.callback_metrics
 
 
 def video_collate(items: list[torch.Tensor]) -> VideoBatch:

@@ -39,6 +39,7 @@ def test_pictures_poses_and_portrait_belong_together(reader, frames, consecutive
     pictured = np.take_along_axis(numbers, batch.frame_index.numpy(), axis=1)
     np.testing.assert_allclose(shown(batch.frames), pictured, atol=1.1)
     np.testing.assert_allclose(shown(batch.reference), np.round(batch.reference_pose.keypoints[:, 0, 0, 1].numpy() * 1024), atol=1.1)
+    np.testing.assert_array_equal(batch.clip.numpy(), np.round(batch.pose.keypoints[:, 0, 0, 0].numpy() * 64))
     assert (np.diff(batch.frame_index.numpy(), axis=1) > 0).all()
     if consecutive:
         assert (np.diff(batch.frame_index.numpy(), axis=1) == 1).all()

@@ -155,7 +155,7 @@ class VideoWindows:
         take = self._picture_reader(clip, np.append(begin + picks, portrait))
         return _Sample(
             take(VIDEO), take(MASK) if self.with_masks else None, self.reader.pose(clip, begin, begin + shape.pose_window), picks,
-            self.reader.pose(clip, portrait, portrait + 1),
+            self.reader.pose(clip, portrait, portrait + 1), clip,
         )  # fmt: skip
 
     def _picture_reader(self, clip: int, frames: NDArray[np.int64]) -> Callable[[str], NDArray[np.uint8]]:
@@ -195,6 +195,7 @@ class _Sample:
     pose: NDArray[np.float32]
     picks: NDArray[np.int64]
     reference_pose: NDArray[np.float32]
+    clip: int
 
 
 def _collate(samples: list[_Sample]) -> VideoBatch:
@@ -205,6 +206,7 @@ def _collate(samples: list[_Sample]) -> VideoBatch:
         reference=pictures[:, -1], reference_pose=_poses([sample.reference_pose for sample in samples]), frames=pictures[:, :-1],
         pose=_poses([sample.pose for sample in samples]), frame_index=torch.from_numpy(np.stack([sample.picks for sample in samples])),
         reference_mask=None if mask is None else mask[:, -1], mask=None if mask is None else mask[:, :-1],
+        clip=torch.tensor([sample.clip for sample in samples]),
     )  # fmt: skip
 
 
