@@ -59,10 +59,10 @@ class VideoMetrics(GenerationCallback):
         module: Any = pl_module
         for batch in self._kept:
             sample: VideoSample = module.generate(
-                batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed
-            )
-            rows = torch.arange(len(batch.frames), device=batch.frames.device)[:, None]
-            for item, rendered in enumerate(sample.frames[rows, batch.frame_index].float().clamp(-1, 1)):
+                batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed,
+                frame_index=batch.frame_index,
+            )  # fmt: skip
+            for item, rendered in enumerate(sample.frames.float().clamp(-1, 1)):
                 self._update(rendered, batch, item)
         self._kept = []
 

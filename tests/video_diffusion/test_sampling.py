@@ -56,6 +56,32 @@ def test_portrait_is_encoded_once_and_guidance_costs_one_more_branch(
     assert calls == {"portrait": 2, "unet": 9}
 
 
+@pytest.mark.parametrize(("temporal", "rendered"), [(False, 2), (True, 16)])
+def test_without_temporal_modules_only_the_wanted_frames_are_rendered(
+    temporal: bool, rendered: int, tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]
+) -> None:
+    model, batch = VideoDiffusion(replace(tiny, temporal=temporal)).eval(), make_batch(tiny)
+    pictures = []
+    model.unet.register_forward_hook(lambda _, inputs, __: pictures.append(inputs[0].shape[2] if temporal else len(inputs[0]) // 2))
+    index = torch.tensor([[3, 15], [0, 8]])
+    assert render(model, batch, torch.randn(2, 16, 30), steps=1, frame_index=index).shape == (2, 2, 3, 64, 32)
+    assert pictures == [rendered]
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+@pytest.mark.parametrize("frames", [16, 40])
+def test_wanted_frames_are_guided_by_their_own_codes(
+    frames: int, temporal: bool, helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that draws nothing but its base picture (the warped portrait) shows which pose every picture got."""
+    model, batch = VideoDiffusion(replace(helped, temporal=temporal)).eval(), make_batch(helped, pose_frames=frames)
+    monkeypatch.setattr(model, "forward", lambda *inputs: inputs[-1].base)
+    given = {"reference": batch.reference, "reference_pose": batch.reference_pose, "codes": torch.randn(2, frames, 30), "pose": batch.pose}
+    index = torch.tensor([[3, frames - 1], [0, 8]])
+    whole, wanted = render_video(model, **given), render_video(model, **given, frame_index=index)
+    torch.testing.assert_close(wanted, whole[torch.arange(2)[:, None], index], atol=1e-2, rtol=0)
+
+
 def test_guidance_weighs_the_branches(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
     model, batch, codes = VideoDiffusion(tiny).eval(), make_batch(tiny), torch.randn(2, 4, 30)
     plain, guided, none = (render(model, batch, codes, steps=1, guidance=scale) for scale in (1.0, 3.0, 0.0))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -70,9 +70,11 @@ class VideoDiffusionModule(LightningModule):
         self.lr_schedule = lr_schedule
 
     def forward(self, batch: VideoBatch) -> Tensor:
-        """Rendered frames (batch, frame, 3, height, width) of every pose of the batch."""
+        """Rendered pictures (batch, frame, 3, height, width) of the batch, in [-1, 1]."""
         codes, pose = self.read_motion(batch.pose, batch.tokens)
-        return render_video(self.model, reference=batch.reference, reference_pose=batch.reference_pose, codes=codes, pose=pose)
+        return render_video(
+            self.model, reference=batch.reference, reference_pose=batch.reference_pose, codes=codes, pose=pose, frame_index=batch.frame_index
+        )
 
     def setup(self, stage: str) -> None:
         self.model.load_files()
@@ -138,7 +140,7 @@ class VideoDiffusionModule(LightningModule):
 
     def test_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Any]:
         """Sampled frames against the true ones."""
-        frames = self._pictures(batch)
+        frames = self(batch)
         copy = batch.reference[:, None].expand_as(frames)
         log = {"test/psnr": psnr(frames, batch.frames), "test/psnr_copy": psnr(copy, batch.frames)}
         self.log_dict(log, batch_size=len(frames), sync_dist=True)
@@ -146,17 +148,14 @@ class VideoDiffusionModule(LightningModule):
 
     def predict_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         """Frames (batch, frame, 3, height, width) in [-1, 1]."""
-        return self._pictures(batch)
-
-    def _pictures(self, batch: VideoBatch) -> Tensor:
-        rows = torch.arange(len(batch.frames), device=batch.frames.device)[:, None]
-        return self(batch)[rows, batch.frame_index]
+        return self(batch)
 
     def generate(
         self, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch, *, pose: PoseBatch | None = None,
         tokens: MotionTokens | None = None, steps: int | None = None, guidance: float | None = None, seed: int = 0,
+        frame_index: Int[Tensor, "batch picture"] | None = None,
     ) -> VideoSample:  # fmt: skip
-        """A video of the portrait (in [-1, 1]) in the motion of `tokens`, or of the tokens of `pose`.
+        """A video of the portrait (in [-1, 1]) in the motion of `tokens`, or of the tokens of `pose`; only frames `frame_index` if given.
 
         Raises:
             ValueError: neither tokens nor pose is given.
@@ -172,7 +171,7 @@ class VideoDiffusionModule(LightningModule):
         generator = torch.Generator(device=codes.device).manual_seed(seed)
         frames = render_video(
             self.model, reference=reference, reference_pose=reference_pose, codes=codes, pose=decoded, steps=steps, guidance=guidance,
-            generator=generator,
+            generator=generator, frame_index=frame_index,
         )  # fmt: skip
         return VideoSample(frames)
 

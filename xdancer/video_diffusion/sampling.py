@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from xdancer.errors import XDancerError
@@ -26,17 +26,24 @@ def window_starts(frames: int, *, window: int, overlap: int, offset: int = 0) ->
 
 
 class WindowedMotion:
-    """Guidance of the windows of a long clip, computed when first needed and kept for one pass over the windows."""
+    """Guidance of the windows of a long clip, computed when first needed and kept for one pass over the windows.
 
-    def __init__(self, model: VideoDiffusion, portrait: Portrait, codes: Tensor, pose: PoseBatch | None) -> None:
-        self.model, self.portrait, self.codes, self.pose = model, portrait, codes, pose
+    With `picked` (batch, picture) the windows count pictures, each guided by the codes around its frame; else all frames of the codes.
+    """
+
+    def __init__(self, model: VideoDiffusion, portrait: Portrait, codes: Tensor, pose: PoseBatch | None, picked: Tensor | None) -> None:
+        self.model, self.portrait, self.codes, self.pose, self.picked = model, portrait, codes, pose, picked
+        self.pictures = codes.shape[1] if picked is None else picked.shape[1]
         self._kept: dict[tuple[int, int], Motion] = {}
 
     def __call__(self, start: int, stop: int, *, keep: bool) -> Motion:
         if (start, stop) in self._kept:
             return self._kept[start, stop]
-        pose = None if self.pose is None else self.pose.frames(slice(start, stop))
-        motion = self.model.encode_motion(self.portrait, self.codes[:, start:stop], pose)
+        if self.picked is not None:
+            motion = self.model.encode_motion(self.portrait, self.codes, self.pose, frame_index=self.picked[:, start:stop])
+        else:
+            pose = None if self.pose is None else self.pose.frames(slice(start, stop))
+            motion = self.model.encode_motion(self.portrait, self.codes[:, start:stop], pose)
         if keep:
             self._kept[start, stop] = motion
         return motion
@@ -61,15 +68,18 @@ def check_inputs(model: VideoDiffusion, reference: Tensor, codes: Tensor, pose: 
 
 def denoise(
     model: VideoDiffusion, portrait: Portrait, codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None, *, steps: int,
-    guidance: float, generator: torch.Generator | None, progress: Callable[[int, int], None] | None = None,
-) -> Float[Tensor, "batch frame channel rows columns"]:  # fmt: skip
-    """Latents of all frames. Per step the predictions of overlapping windows are averaged; the grid of windows shifts from step to step."""
+    guidance: float, generator: torch.Generator | None, progress: Callable[[int, int], None] | None = None, picked: Tensor | None = None,
+) -> Float[Tensor, "batch picture channel rows columns"]:  # fmt: skip
+    """Latents of all frames, or of the `picked` ones.
+
+    Per step the predictions of overlapping windows are averaged; the grid of windows shifts from step to step.
+    """
     config, scheduler = model.config, make_scheduler(model.config)
     scheduler.set_timesteps(steps, device=codes.device)
-    branches = [WindowedMotion(model, portrait, codes, pose)]
+    branches = [WindowedMotion(model, portrait, codes, pose, picked)]
     if guidance != 1:
-        branches.append(WindowedMotion(model, model.drop(portrait), codes, pose))
-    shape = (*codes.shape[:2], config.latent_channels, *config.latent_size)
+        branches.append(WindowedMotion(model, model.drop(portrait), codes, pose, picked))
+    shape = (len(codes), branches[0].pictures, config.latent_channels, *config.latent_size)
     latents = torch.randn(shape, generator=generator, device=generator.device if generator else codes.device).to(codes.device)
     step_width = config.window_frames - config.window_overlap
     for done, timestep in enumerate(scheduler.timesteps):
@@ -90,7 +100,7 @@ def _predict(
 ) -> Tensor:
     """One window's prediction, guided if there is an unconditional branch."""
     timesteps = timestep.expand(len(noisy))
-    short = branches[0].codes.shape[1] <= model.config.window_frames
+    short = branches[0].pictures <= model.config.window_frames
     predictions = [model(noisy, timesteps, motion.portrait, motion(start, stop, keep=short)) for motion in branches]
     if len(predictions) == 1:
         return predictions[0]
@@ -102,11 +112,13 @@ def render_latents(
     model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
     codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
     generator: torch.Generator | None = None, progress: Callable[[int, int], None] | None = None,
-) -> Float[Tensor, "batch frame channel rows columns"]:  # fmt: skip
+    frame_index: Int[Tensor, "batch picture"] | None = None,
+) -> Float[Tensor, "batch picture channel rows columns"]:  # fmt: skip
     """Denoised latents for any number of codes; one portrait (in [-1, 1]) and its pose per item. `decode_windows` makes pictures of them.
 
     `pose`: keypoints decoded from the same tokens, where `model.needs_pose`. `steps`, `guidance`: the config's if None. The same
-    generator state gives the same bits. `progress` is told (windows done, windows in all denoising steps).
+    generator state gives the same bits. `progress` is told (windows done, windows in all denoising steps). `frame_index`: only these frames
+    are returned, and without temporal modules only these are rendered.
 
     Raises:
         XDancerError: sizes that do not fit the renderer.
@@ -117,19 +129,24 @@ def render_latents(
     if not 1 <= steps <= model.config.train_timesteps:
         raise XDancerError(f"steps {steps}: from 1 to {model.config.train_timesteps}.")
     portrait = model.encode_portrait(reference, reference_pose.frames(slice(0, 1)))
-    return denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress)
+    picked = None if model.config.temporal else frame_index
+    latents = denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress, picked=picked)
+    if frame_index is None or picked is not None:
+        return latents
+    return latents[torch.arange(len(latents), device=latents.device)[:, None], frame_index]
 
 
 @torch.no_grad()
 def render_video(
     model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
     codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "batch frame 3 height width"]:  # fmt: skip
-    """All frames in [-1, 1] at once, for short clips; arguments as in `render_latents`."""
+    generator: torch.Generator | None = None, frame_index: Int[Tensor, "batch picture"] | None = None,
+) -> Float[Tensor, "batch picture 3 height width"]:  # fmt: skip
+    """All frames, or those of `frame_index`, in [-1, 1] at once, for short clips; arguments as in `render_latents`."""
     latents = render_latents(
-        model, reference=reference, reference_pose=reference_pose, codes=codes, pose=pose, steps=steps, guidance=guidance, generator=generator
-    )
+        model, reference=reference, reference_pose=reference_pose, codes=codes, pose=pose, steps=steps, guidance=guidance,
+        generator=generator, frame_index=frame_index,
+    )  # fmt: skip
     return decode_frames(model, latents).clamp(-1, 1)
 
 
