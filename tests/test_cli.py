@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -96,10 +97,12 @@ def test_a_run_lies_in_its_folder_and_continues_there(config: str, capsys: pytes
     assert starts[0]["versions"]["torch"] == torch.__version__
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 5e-5
 
+    saved = (run / "config.yaml").read_text()
     line = fails(capsys, "fit", "--config", config, "--ckpt_path", "last", "--model.init_args.config.slots", "2")
     assert "slots 1 → 2" in line
     main(["validate", "--config", config, "--ckpt_path", "last"])
     main(["predict", "--config", config, "--ckpt_path", "last"])
+    assert (run / "config.yaml").read_text() == saved  # how the weights were trained
     assert np.load(run / "predictions/rank0_000003.npy").shape == (8, 1, 5, 1)
 
 
@@ -164,12 +167,40 @@ def test_validate_without_a_checkpoint_says_what_makes_one(config: str, capsys: 
     assert "Train first" in fails(capsys, "validate", "--config", config, "--ckpt_path", "last")
 
 
-def test_a_full_disk_is_one_line(config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", "run/last.ckpt")
+def test_a_full_disk_is_one_line_and_leaves_whole_checkpoints(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", "--config", config, "--data.init_args.count", "16"]
+    main([*arguments, "--trainer.max_steps", "2"])
+    kept = [Path("run/last.ckpt"), Path("run/checkpoints/step=00000002.ckpt")]
+    before = [path.read_bytes() for path in kept]
+    Path("run/.last.ckpt.1.part").write_bytes(b"left by a killed job")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before[0]) * 3 // 4, hard))  # the system refuses to write more, as on a full disk
+    try:
+        line = fails(capsys, *arguments, "--ckpt_path", "last")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert all(words in line for words in ("--run_dir", "step=00000004.ckpt: File too large", "Free space", "--ckpt_path last")), line
+    assert [path.read_bytes() for path in kept] == before
+    assert list(Path("run/checkpoints").iterdir()) == kept[1:]
+    assert main([*arguments, "--ckpt_path", "last"]).trainer.global_step == 4
+    assert not list(Path("run").rglob("*.part"))
 
-    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", full)
-    assert "disk is full" in fails(capsys, "fit", "--config", config)
+
+def test_a_run_dir_below_a_file_is_one_line(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    for run_dir in ("file", "file/run"):
+        line = fails(capsys, "fit", "--config", config, "--run_dir", run_dir)
+        assert f"--run_dir {run_dir}: " in line
+        assert "A file stands where a folder is needed" in line
+        assert "continues" not in line
+
+
+def test_a_plugin_of_the_user_stands_beside_ours(config: str) -> None:
+    for name, expected in (("CheckpointIO", "TorchCheckpointIO"), ("LightningEnvironment", "WholeCheckpointIO")):
+        path = "TorchCheckpointIO" if name == "CheckpointIO" else f"environments.{name}"
+        steps = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"]
+        done = main(["fit", "--config", config, *steps, "--trainer.plugins", f"lightning.fabric.plugins.{path}"])
+        assert type(done.trainer.strategy.checkpoint_io).__name__ == expected
 
 
 def test_configs_of_the_application_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
 """The command line of train.py: `fit | validate | test | predict --config …`, one folder per run, one line per user's mistake."""
 
 import csv
-import errno
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -14,14 +14,16 @@ import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from xdancer import application
-from xdancer.errors import CheckpointError, XDancerError
+from xdancer.errors import CheckpointError, XDancerError, storage_problem
 
 COMMON_CALLBACKS = (
     "callbacks.run_record.RunRecord",
@@ -30,6 +32,8 @@ COMMON_CALLBACKS = (
     "callbacks.predictions.SavePredictions",
 )
 """Present in every run; a config adds to them with `callbacks+:`."""
+CHECKPOINT_IO = "callbacks.checkpoint_io.WholeCheckpointIO"
+"""How checkpoints are written where the config names no way of its own."""
 
 
 class StepCheckpoint(ModelCheckpoint):
@@ -71,7 +75,16 @@ def _is_last_step(trainer: Trainer) -> bool:
 
 
 class SaveConfigToRun(SaveConfigCallback):
-    """Writes the whole configuration to `<run_dir>/config.yaml`, again on resume."""
+    """Writes the whole configuration to `<run_dir>/config.yaml` when training starts, again on resume.
+
+    Not in `setup`, as Lightning does: that runs before validation, test and prediction too, and before a checkpoint is refused.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None: ...
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         folder = Path(trainer.default_root_dir)
@@ -180,11 +193,30 @@ class XDancerCLI(LightningCLI):
             kwargs["logger"] = False
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False  # thousands of lines in a log file; PlainProgress speaks there
+        plugins = trainer.get("plugins") or []
+        plugins, strategy = list(plugins) if isinstance(plugins, list | tuple) else [plugins], trainer.get("strategy")
+        of_strategy = isinstance(strategy, Strategy) and strategy._checkpoint_io is not None
+        if not of_strategy and not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(instantiate_class((), {"class_path": CHECKPOINT_IO}))
+        kwargs["plugins"] = plugins
         return super().instantiate_trainer(**kwargs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kept = {"return_predictions": False} if subcommand == "predict" else {}  # they are files, and may not fit in memory
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True, **kept}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """A full disk and the like are the user's to put right."""
+        try:
+            super()._run_subcommand(subcommand)
+        except OSError as error:
+            if (problem := storage_problem(error)) is None:
+                raise
+            if (stop := getattr(self.trainer.strategy.launcher, "kill", None)) is not None:
+                stop(signal.SIGKILL)  # the ranks that this process started wait for it
+            run_dir = self.trainer.default_root_dir
+            then = " `--ckpt_path last` continues the run." if os.path.isfile(os.path.join(run_dir, "last.ckpt")) else ""
+            raise XDancerError(f"--run_dir {run_dir}: {problem}{then}") from error
 
     def before_fit(self) -> None:
         if self.resume_step is None and (Path(self.trainer.default_root_dir) / "last.ckpt").is_file():
@@ -224,12 +256,7 @@ def main(args: list[str] | None = None) -> XDancerCLI:
                 parser_kwargs={"exit_on_error": False}, args=arguments, run=True,
             )  # fmt: skip
     except (XDancerError, MisconfigurationException, ArgumentError) as error:
-        message = str(error)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        message = f"the disk is full ({error.filename or os.getcwd()}). Free space and continue with --ckpt_path last."
-    print(f"train.py: {_short(message)}", file=sys.stderr)
+        print(f"train.py: {_short(str(error))}", file=sys.stderr)
     raise SystemExit(2)
 
 

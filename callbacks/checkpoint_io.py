@@ -1,0 +1,33 @@
+"""Checkpoints that are whole or not there."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from xdancer.files import whole
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames: a full disk or a killed job leaves the earlier checkpoint and no half one.
+
+    Lightning's own gathers the file in memory, writes it to the system's temporary folder and copies it from there.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for left in target.parent.glob(".*.ckpt.*.part"):  # by a job killed while it wrote; a run's folder has one writer
+                left.unlink(missing_ok=True)
+            with whole(target) as temporary, temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch raises an error of its own on top of the system's
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(target)) from error
