@@ -11,14 +11,14 @@ from xdancer.types import VideoBatch
 
 
 class VideoDataModule(ShardDataModule[VideoBatch]):
-    """Shards with video for the renderer. The portrait is another frame of the same clip.
+    """Shards with video for the renderer. The portrait is another random frame of the same clip.
 
     Args:
         train: folder of training shards.
         val: folder of validation shards.
         test: folder of test shards.
         batch_size: samples per process and step.
-        frames: pictures per sample (2 in phase a, 16 in phase b).
+        frames: pictures per sample beside the portrait (1 in phase a, 16 in phase b).
         consecutive: consecutive pictures from the middle of the pose window, or any of it.
         pose_window: consecutive poses per sample, at least `frames`.
         size: (height, width) of the pictures; None keeps the videos' own.
