@@ -1,5 +1,8 @@
 """The console entry: help at once, one line and exit code 2 for a user's mistake."""
 
+import errno
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,12 +65,47 @@ def test_wrong_flag_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("probe")
-def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device. Free space or choose another place."),
+        (errno.EACCES, "Permission denied. Change the permissions or choose another place."),
+        (errno.ENOTDIR, "Not a directory. A file stands where a folder is needed: choose another path."),
+        (errno.EEXIST, "File exists. A file stands where a folder is needed: choose another path."),
+        (errno.EISDIR, "Is a directory. A folder stands where a file is needed: choose another path."),
+        (errno.ENOENT, "No such file or directory. Check the path."),
+    ],
+    ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else "",
+)
+def test_a_system_error_of_the_users_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
     import probe_command
 
-    def full(image: str) -> None:
-        raise OSError(28, "No space left on device", image)
+    def refused(image: str) -> None:
+        raise OSError(number, os.strerror(number), f"{image}/below")
 
-    monkeypatch.setattr(probe_command, "probe", full)
+    monkeypatch.setattr(probe_command, "probe", refused)
     assert entry.main(["probe", "--image", "x.png"]) == 2
-    assert capsys.readouterr().err == "xdancer probe: x.png: No space left on device. Free space or choose another place.\n"
+    assert capsys.readouterr().err == f"xdancer probe: x.png/below: {words}\n"
+
+
+@pytest.mark.usefixtures("probe")
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "No such file", "/lost/of/the/package"), OSError(errno.EIO, "I/O error")])
+def test_a_system_error_that_is_not_the_users_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    import probe_command
+
+    def fails(image: str, side_by_side: bool = False) -> None:
+        raise error
+
+    monkeypatch.setattr(probe_command, "probe", fails)
+    with pytest.raises(OSError, match=re.escape(str(error))):
+        entry.main(["probe", "--image", "x.png", "--side-by-side"])
+
+
+def test_a_demo_below_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert entry.main(["demo", "--out", f"{tmp_path}/file/x"]) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith(f"xdancer demo: {tmp_path}/file")
+    assert "A file stands where a folder is needed" in line

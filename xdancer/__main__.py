@@ -1,9 +1,10 @@
 """Console entry: `xdancer COMMAND …`. Standard library only until a command is chosen, so that `--help` answers at once."""
 
-import errno
 import importlib
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -20,8 +21,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 POSITIONAL = {"prepare", "shards"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
-STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS}
-"""System errors that the user can put right: full disk, quota, no permission."""
 
 
 def usage() -> str:
@@ -68,11 +67,21 @@ def dashed(arguments: list[str]) -> list[str]:
     return flags
 
 
+def missing(error: OSError, arguments: list[str]) -> str | None:
+    """What to say of a path that is not there and that the arguments name; None for other errors, such as a lost file of the package."""
+    if not isinstance(error, FileNotFoundError) or error.filename is None:
+        return None
+    path = Path(os.fsdecode(error.filename)).absolute()
+    given = {Path(argument.partition("=")[2] if argument.startswith("--") else argument).absolute() for argument in arguments}
+    named = (given - {Path.cwd()}) & {path, *path.parents}
+    return f"{error.filename}: {error.strerror}. Check the path." if named else None
+
+
 def run(name: str, arguments: list[str]) -> int:
     """Parse the arguments of one command and call its function (or, where the target is a dict, the sub-command's)."""
     from jsonargparse import ActionYesNo, ArgumentParser, auto_cli
 
-    from xdancer.errors import XDancerError
+    from xdancer.errors import XDancerError, storage_problem
     from xdancer.workers import terminated_like_interrupted
 
     class Parser(ArgumentParser):
@@ -96,9 +105,9 @@ def run(name: str, arguments: list[str]) -> int:
         print(f"xdancer {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in STORAGE:
+        if (problem := storage_problem(error) or missing(error, arguments)) is None:
             raise
-        print(f"xdancer {name}: {error.filename or 'a file'}: {error.strerror}. Free space or choose another place.", file=sys.stderr)
+        print(f"xdancer {name}: {problem}", file=sys.stderr)
         return 2
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong flag
         return stop.code if isinstance(stop.code, int) else 2
