@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from xdancer import application
 from xdancer.checkpoint import fingerprint, load_model
@@ -193,6 +194,19 @@ def test_a_run_dir_below_a_file_is_one_line(config: str, capsys: pytest.CaptureF
         assert f"--run_dir {run_dir}: " in line
         assert "A file stands where a folder is needed" in line
         assert "continues" not in line
+
+
+def test_on_slurm_resuming_is_ours_alone(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `srun` starts it: Lightning's requeue is off, and checkpoints are still written our way."""
+    job = {"JOB_ID": "12345", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "NTASKS": "1", "NTASKS_PER_NODE": "1", "NODELIST": "localhost"}
+    for name, value in {**job, "JOB_NAME": "train"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    one = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.strategy", "auto", "--trainer.precision", "32-true"]
+    done = main(["fit", "--config", config, "--config", "configs/trainer/slurm.yaml", *one, "--trainer.max_steps", "1"])
+    environment = done.trainer._accelerator_connector.cluster_environment
+    assert isinstance(environment, SLURMEnvironment)
+    assert not environment.auto_requeue
+    assert type(done.trainer.strategy.checkpoint_io).__name__ == "WholeCheckpointIO"
 
 
 def test_a_plugin_of_the_user_stands_beside_ours(config: str) -> None:
