@@ -19,7 +19,7 @@ TINY = VideoDiffusionConfig(
 )  # fmt: skip
 HELPED = replace(
     TINY, prediction="sample", min_snr_gamma=0.0, noise_offset=0.0, condition_drop=0.0, portrait_input=True, limb_warp=True, gate=True,
-    portrait_colours=True, motion_input=4, heatmap_weight=0.1, heatmap_steps=1, terminal_share=0.5, l1_weight=0.1,
+    portrait_colours=True, motion_input=4, heatmap_weight=0.1, terminal_share=0.5, l1_weight=0.1,
 )  # fmt: skip
 
 

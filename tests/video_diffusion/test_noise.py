@@ -36,6 +36,20 @@ def test_weights_are_one_at_pure_noise_and_small_where_denoising_is_trivial() ->
     assert loss_weight(scheduler, torch.tensor([0, 999]), 0.0).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("kind", ["v_prediction", "sample", "epsilon"])
+def test_min_snr_weights_in_closed_form(kind: str, tiny: VideoDiffusionConfig) -> None:
+    """ᾱ .9, .8, .5, 0 are SNR 9, 4, 1, 0; γ = 5."""
+    scheduler = make_scheduler(replace(tiny, prediction=kind))
+    scheduler.alphas_cumprod = torch.tensor([0.9, 0.8, 0.5, 0.0])
+    expected = {
+        "sample": [5, 4, 1, 0],
+        "epsilon": [5 / 9, 1, 1, 1],
+        "v_prediction": [5 / 10, 5 / 5, 2 / 2, 1],
+    }[kind]
+    weight = loss_weight(scheduler, torch.arange(4), 5.0)
+    torch.testing.assert_close(weight, torch.tensor(expected, dtype=weight.dtype), rtol=1e-4, atol=1e-6)
+
+
 def test_noise_offset_is_constant_over_the_picture() -> None:
     like = torch.zeros(2, 3, 4, 64, 64)
     plain, shifted = draw_noise(like, 0.0), draw_noise(like, 10.0)

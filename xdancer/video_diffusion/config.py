@@ -89,8 +89,6 @@ class VideoDiffusionConfig:
     """Help: this many channels of the motion decoder's finest map join the UNet's input (the additional residuals reach only its up path)."""
     heatmap_weight: float = 0.0
     """Help: weight of the loss that asks the motion decoder for key-point heat maps."""
-    heatmap_steps: int = 0
-    """Help: first steps of training that fit only these heat maps."""
     terminal_share: float = 0.0
     """Help: share of training items at the last timestep (pure noise), where sampling with few steps starts."""
     l1_weight: float = 0.0

@@ -103,10 +103,6 @@ class VideoDiffusionModule(LightningModule):
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         config = self.model.config
-        if self.global_step < config.heatmap_steps:
-            loss = self.heatmap_step(batch)
-            self.log("train/heatmap", loss, batch_size=len(batch.frames))
-            return loss
         portrait, motion = self.encode_batch(batch, drop=config.condition_drop)
         loss = diffusion_loss(self.model, portrait, motion, batch.frames)
         self.log("train/diffusion", loss.diffusion, batch_size=len(batch.frames))
@@ -117,14 +113,6 @@ class VideoDiffusionModule(LightningModule):
             total = total + config.heatmap_weight * heatmap
         self.log("train/loss", total, batch_size=len(batch.frames))
         return total
-
-    def heatmap_step(self, batch: VideoBatch) -> Tensor:
-        """Loss of the motion decoder alone, on all poses of the batch."""
-        codes, _ = self.read_motion(batch.pose, batch.tokens)
-        assert self.model.motion_decoder is not None
-        style = self.model.motion_decoder.style(codes[:, : self.model.config.window_frames]).flatten(0, 1)
-        maps = self.model.motion_decoder(style, self.model.config.latent_size).finest
-        return heatmap_loss(self.model, maps, batch.pose.frames(slice(0, self.model.config.window_frames)))
 
     def validation_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Any]:
         """Error at a fixed noise and at the timestep where sampling starts; figures of x̂ in pictures. Returns x̂ for the callbacks."""

@@ -81,11 +81,17 @@ def clean_of(scheduler: DDIMScheduler, prediction: Tensor, noisy: Tensor, timest
 
 
 def loss_weight(scheduler: DDIMScheduler, timesteps: Int[Tensor, " batch"], gamma: float) -> Float[Tensor, " batch"]:
-    """min-SNR weight (Hang et al. 2023). For v and x̂ the SNR is counted from 1, so that the step of zero SNR keeps weight 1 instead of 0."""
+    """min-SNR weight (Hang et al. 2023): the squared error of x̂ weighs min(SNR, γ), that of ε is SNR times as large, that of v SNR + 1 times.
+
+    For v the SNR is counted from 1, so that the step of zero SNR keeps weight 1 instead of 0.
+    """
     if not gamma:
         return torch.ones(len(timesteps), device=timesteps.device)
     alpha = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
     snr = alpha / (1 - alpha).clamp_min(1e-8)
-    if scheduler.config["prediction_type"] != "epsilon":
+    kind = scheduler.config["prediction_type"]
+    if kind == "sample":
+        return snr.clamp(max=gamma)
+    if kind == "v_prediction":
         snr = snr + 1
-    return snr.clamp(max=gamma) / snr
+    return (gamma / snr).clamp(max=1)
