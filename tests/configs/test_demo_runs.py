@@ -21,6 +21,16 @@ SMALL = {
     "video_temporal": ["--data.init_args.batch_size", "1"],
 }
 """Smaller batches; nothing else about a run changes."""
+NO_VALIDATION = ["--trainer.limit_val_batches", "0"]
+VALIDATION_OF_TWO = {"vqvae": [], "gpt": [], "video_image": NO_VALIDATION, "video_temporal": NO_VALIDATION}
+FIGURES_OF_TWO = {
+    "vqvae": {"val/loss", "val/min_perplexity", "val/body_percent"},
+    "gpt": {"val/loss", "val/music_gain", "val/beat_clips", "val/frozen_share"},
+    "video_image": {"train/loss"},
+    "video_temporal": {"train/loss"},
+}
+"""What a run of two processes validates and logs."""
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
 EMBEDDED = EmbeddedConfig(train_clips=4, val_clips=2, test_clips=1, seconds=4.0, video_clips=2, evaluation_video_clips=1)
 
 pytestmark = pytest.mark.timeout(600)
@@ -81,16 +91,20 @@ def test_a_run_resumed_inside_an_epoch_is_the_whole_run(workplace: Path, monkeyp
 
 @pytest.mark.parametrize("stage", CHAIN)
 def test_two_processes_on_the_cpu(stage: str, workplace: Path) -> None:
-    """Gloo, each stage as a child process from the upstream runs above."""
+    """Gloo, each stage as a child process from the upstream runs above; stages 1 and 2 validate with their callbacks on both ranks."""
     if not (workplace / "runs/demo/vqvae/last.ckpt").is_file():
         pytest.skip("needs the runs of test_fit_resume_validate")
+    run = workplace / f"runs/ddp_{stage}"
     command = [*application.train_command("fit"), *small(stage, steps=2), "--run_dir", f"runs/ddp_{stage}"]
-    two = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.limit_val_batches", "0"]
-    done = subprocess.run(
-        [*command, *two], cwd=workplace, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500
-    )
+    two = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.callbacks+=rank_weights.RankWeights", *VALIDATION_OF_TWO[stage]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{SUPPORT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([*command, *two], cwd=workplace, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert torch.load(workplace / f"runs/ddp_{stage}/last.ckpt", weights_only=True)["global_step"] == 2
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == 2
+    assert (run / "rank0.txt").read_text() == (run / "rank1.txt").read_text()
+    with (run / "metrics.csv").open(newline="") as file:
+        logged = {name for row in csv.DictReader(file) for name, value in row.items() if value}
+    assert FIGURES_OF_TWO[stage] <= logged
 
 
 def test_a_missing_tokenizer_is_said_with_the_command_that_makes_it(
