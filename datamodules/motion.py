@@ -3,6 +3,7 @@
 from typing import Literal
 
 from datamodules.base import ShardDataModule
+from xdancer.data.augment import PoseAugmentation
 from xdancer.data.dances import DanceShape, DanceWindows
 from xdancer.data.poses import PoseFrames
 from xdancer.data.shards import ShardReader
@@ -29,6 +30,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
         mirror: mirror half of the training samples.
+        augment: random changes to the training poses of stage 1, for data sets of a few clips.
         num_workers: processes that read ahead; 0 reads in the training process.
         seed: of order and augmentation.
         embedded: build the embedded data set if the folders are missing.
@@ -49,6 +51,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
         mirror: bool = False,
+        augment: PoseAugmentation | None = None,
         num_workers: int = 0,
         seed: int = 0,
         embedded: EmbeddedConfig | None = None,
@@ -57,7 +60,9 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
             {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
             frame_range=frame_range, val_frame_range=val_frame_range,
         )  # fmt: skip
-        self.stage, self.mirror = stage, mirror
+        if augment is not None and stage != "vqvae":
+            raise ShardError(f"data.augment changes single poses and belongs to stage vqvae, not {stage}: leave it out.")
+        self.stage, self.mirror, self.augment = stage, mirror, augment
         self.shape = DanceShape(segment_frames, history_frames, context_frames, lookahead_frames, tuple(features))
 
     def make_windows(
@@ -65,7 +70,8 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
     ) -> WindowSet[PoseBatch | DanceBatch]:  # fmt: skip
         mirror = self.mirror and training
         if self.stage == "vqvae":
-            return PoseFrames(reader, frame_range=frame_range, mirror=mirror, seed=self.seed)
+            augment = self.augment if training else None
+            return PoseFrames(reader, frame_range=frame_range, mirror=mirror, augment=augment, seed=self.seed)
         return DanceWindows(reader, self.shape, training=training, frame_range=frame_range, mirror=mirror, seed=self.seed)
 
     def check(self, reader: ShardReader) -> None:

@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from xdancer.data.augment import PoseAugmentation
 from xdancer.data.members import DamagedSampleError
 from xdancer.data.order import Request, draw_uniform
 from xdancer.data.reader import ShardReader
@@ -30,15 +31,16 @@ class PoseFrames:
         reader: the split.
         frame_range: share of every clip that is used.
         mirror: mirror half of the poses, drawn by (seed, epoch, frame).
+        augment: further random changes, drawn likewise.
         seed: of that draw.
         memory_limit: bytes of poses to hold in memory.
     """
 
     def __init__(
-        self, reader: ShardReader, *, frame_range: tuple[float, float] = (0.0, 1.0), mirror: bool = False, seed: int = 0,
-        memory_limit: int = MEMORY_LIMIT,
+        self, reader: ShardReader, *, frame_range: tuple[float, float] = (0.0, 1.0), mirror: bool = False,
+        augment: PoseAugmentation | None = None, seed: int = 0, memory_limit: int = MEMORY_LIMIT,
     ) -> None:  # fmt: skip
-        self.reader, self.mirror, self.seed = reader, mirror, seed
+        self.reader, self.mirror, self.augment, self.seed = reader, mirror, augment, seed
         self.first, stop = usable_frames(reader, frame_range)
         counts = stop - self.first
         self.windows = ClipWindows.of(reader, counts, needed="a frame")
@@ -57,6 +59,8 @@ class PoseFrames:
         if self.mirror:
             chosen = draw_uniform(self.seed, request, 1)[:, 0] < 0.5
             poses[chosen] = mirror_poses(poses[chosen])
+        if self.augment is not None:
+            poses = self.augment(poses, draw_uniform(self.seed, request, 1 + self.augment.draws)[:, 1:])
         tensor = torch.from_numpy(poses)[:, None]
         return Fetched(PoseBatch(tensor[..., :2].contiguous(), tensor[..., 2].contiguous()), damaged)
 
