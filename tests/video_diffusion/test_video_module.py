@@ -11,8 +11,8 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
-from xdancer.checkpoint import embedded_tokenizer, load_model
-from xdancer.errors import StageMismatchError
+from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model
+from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.types import VideoBatch
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.video_diffusion.module import VideoDiffusionModule
@@ -28,13 +28,17 @@ class Batches(LightningDataModule):
     def train_dataloader(self) -> DataLoader[VideoBatch]:
         return DataLoader(self.batches, batch_size=None)
 
-    val_dataloader = train_dataloader
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+
+
+def make_trainer(folder: Path, steps: int) -> Trainer:
+    return Trainer(accelerator="cpu", max_steps=steps, logger=False, enable_progress_bar=False, enable_model_summary=False,
+                   enable_checkpointing=False, default_root_dir=folder, limit_val_batches=1, num_sanity_val_steps=0,
+                   callbacks=[EMAWeightAveraging(decay=0.9, use_buffers=False)])  # fmt: skip
 
 
 def fit(module: VideoDiffusionModule, batch: VideoBatch, folder: Path, steps: int = 3) -> Trainer:
-    trainer = Trainer(accelerator="cpu", max_steps=steps, logger=False, enable_progress_bar=False, enable_model_summary=False,
-                      enable_checkpointing=False, default_root_dir=folder, limit_val_batches=1, num_sanity_val_steps=0,
-                      callbacks=[EMAWeightAveraging(decay=0.9, use_buffers=False)])  # fmt: skip
+    trainer = make_trainer(folder, steps)
     trainer.fit(module, datamodule=Batches(batch, steps))
     trainer.save_checkpoint(folder / "last.ckpt")
     return trainer
@@ -72,6 +76,37 @@ def test_both_phases(
     changed = {name for name, value in video.model.state_dict().items() if not torch.allclose(value, before[name], atol=1e-6)}
     assert any(".motion_modules." in name for name in changed)
     assert not [name for name in changed if ".motion_modules." not in name and not name.startswith(("motion_", "heatmap_head"))]
+
+
+@pytest.mark.filterwarnings("ignore:.*loading a checkpoint outside the .fit. stage")  # the averaged weights are what is wanted
+def test_a_checkpoint_is_evaluated_without_the_files_it_was_made_from(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    data = Batches(make_batch(tiny), 1)
+    trained = VideoDiffusionModule(tiny, tokenizer_folder)
+    fit(trained, data.batches[0], tmp_path, steps=1)
+
+    def bare() -> VideoDiffusionModule:
+        return VideoDiffusionModule(tiny, tmp_path / "gone.ckpt", initial=tmp_path / "phase_a.ckpt", pretrained=tmp_path / "sd15")
+
+    def trainer() -> Trainer:
+        return make_trainer(tmp_path, steps=2)
+
+    module = bare()
+    trainer().validate(module, data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, verbose=False)
+    trainer().test(bare(), data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, verbose=False)
+    (pictures,) = trainer().predict(bare(), data, ckpt_path=tmp_path / "last.ckpt", weights_only=True) or []
+    assert pictures.shape == (2, 2, 3, 64, 32)
+    assert module.hparams == trained.hparams
+    assert fingerprint(module.tokenizer) == fingerprint(trained.tokenizer)
+    for start in (trainer().fit, trainer().validate):
+        with pytest.raises(CheckpointError, match=r"gone.ckpt: no such checkpoint. .*configs/vqvae.yaml. makes one"):
+            start(bare(), data)
+    with pytest.raises(CheckpointError, match=r"phase_a.ckpt: no such checkpoint"):
+        trainer().validate(VideoDiffusionModule(tiny, tokenizer_folder, initial=tmp_path / "phase_a.ckpt"), data)
+    again = bare()
+    again.restore_tokenizer(tmp_path / "last.ckpt")  # as the command line does before it continues a run
+    trainer().fit(again, data, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
 
 
 def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path) -> None:

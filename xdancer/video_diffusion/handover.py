@@ -1,9 +1,10 @@
 """From phase (a) to phase (b): take over its weights, and nothing silently."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xdancer.checkpoint import read_checkpoint, require_tokenizer
+from xdancer.checkpoint import build, read_checkpoint, require_tokenizer
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.video_diffusion.config import SCHEDULE_KEYS, VideoDiffusionConfig
 from xdancer.video_diffusion.model import VideoDiffusion
@@ -75,3 +76,10 @@ def require_codes_width(config: VideoDiffusionConfig, tokenizer: VQVAE, path: Pa
         raise StageMismatchError(
             f"{path} has codes of {found} numbers per frame, this config's codes_width is {config.codes_width}: make them equal."
         )
+
+
+def tokenizer_inside(checkpoint: Mapping[str, Any]) -> VQVAE:
+    """The tokenizer of a stage 3 checkpoint that Lightning has read."""
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("tokenizer.")}
+    weights = {name.removeprefix("tokenizer."): value for name, value in weights.items()}
+    return build(VQVAE, checkpoint["hyper_parameters"]["tokenizer_config"], weights, source=Path("the checkpoint"))

@@ -11,10 +11,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from xdancer.checkpoint import fingerprint, load_model, require_same_config, require_tokenizer
+from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch, VideoSample
-from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width
+from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, tokenizer_inside
 from xdancer.video_diffusion.image_space import PatchSpace
 from xdancer.video_diffusion.loss import diffusion_loss, heatmap_loss
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion, VideoDiffusionConfig
@@ -37,7 +37,7 @@ class VideoDiffusionModule(LightningModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_schedule: LRSchedule = LRSchedule(),
     ) -> None:
-        """Set up a phase.
+        """Set up a phase. The three files may be missing where a checkpoint of this phase is loaded: it holds what they gave.
 
         Args:
             config: sizes, noise schedule and helps.
@@ -49,25 +49,22 @@ class VideoDiffusionModule(LightningModule):
             lr_schedule: factor on its rate over the run.
         """
         super().__init__()
-        self.tokenizer = load_model(tokenizer, VQVAE).requires_grad_(False)
-        self.tokenizer_path = Path(tokenizer)
-        self._tokenizer_weights = {f"tokenizer.{name}": value.clone() for name, value in self.tokenizer.state_dict().items()}
-        header = {
-            "stage": "video_diffusion", "config": asdict(config), "tokenizer_config": asdict(self.tokenizer.config),
-            "tokenizer_fingerprint": fingerprint(self.tokenizer),
-        }  # fmt: skip
-        self.save_hyperparameters(header)  # plain data; a resumed run obeys a new rate
-        require_codes_width(config, self.tokenizer, self.tokenizer_path)
+        self.save_hyperparameters({"stage": "video_diffusion", "config": asdict(config)})  # plain data; a resumed run obeys a new rate
+        self.tokenizer_path, self.initial, self.pretrained = Path(tokenizer), initial and Path(initial), pretrained and Path(pretrained)
+        self.tokenizer, self._restored = None, False
+        if self.tokenizer_path.exists():
+            self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE), config)
         self.model = VideoDiffusion(config)
-        if pretrained is not None:
-            for report in load_pretrained(self.model, pretrained):
-                rank_zero_info(str(report))
-        if initial is not None:
-            load_initial(self.model, Path(initial), tokenizer=self.tokenizer, tokenizer_path=self.tokenizer_path)
+        if self.pretrained is not None and self.pretrained.exists():
+            self._load_pretrained(self.pretrained)
+        if self.tokenizer is not None and self.initial is not None and self.initial.exists():
+            self._load_initial(self.initial)
         if not train_spatial:
             freeze_spatial(self.model)
         self.optimizer = SharedOptimizer(optimizer)
         self.lr_schedule = lr_schedule
+
+    tokenizer: VQVAE | None
 
     def forward(self, batch: VideoBatch) -> Tensor:
         """Rendered pictures (batch, frame, 3, height, width) of the batch, in [-1, 1]."""
@@ -77,6 +74,8 @@ class VideoDiffusionModule(LightningModule):
         )
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._require_files()
         self.model.load_files()
         space = self.model.image_space
         if stage == "fit" and isinstance(space, PatchSpace) and not space.fitted:
@@ -84,15 +83,19 @@ class VideoDiffusionModule(LightningModule):
 
     def train(self, mode: bool = True) -> "VideoDiffusionModule":
         super().train(mode)
-        self.tokenizer.eval()  # its codebook would follow the data
+        if self.tokenizer is not None:
+            self.tokenizer.eval()  # its codebook would follow the data
         return self
 
     @torch.no_grad()
-    def read_motion(self, pose: PoseBatch, tokens: MotionTokens | None = None) -> tuple[Tensor, PoseBatch]:
+    def read_motion(self, pose: PoseBatch | None, tokens: MotionTokens | None = None) -> tuple[Tensor, PoseBatch]:
         """Codes (batch, frame, code) and the keypoints that the tokens stand for."""
-        tokens = self.tokenizer.encode(pose) if tokens is None else tokens
-        codes = self.tokenizer.codes(tokens)
-        return codes, self.tokenizer.decode_codes(codes)
+        tokenizer = self._require_tokenizer()
+        if tokens is None:
+            assert pose is not None
+            tokens = tokenizer.encode(pose)
+        codes = tokenizer.codes(tokens)
+        return codes, tokenizer.decode_codes(codes)
 
     def encode_batch(self, batch: VideoBatch, *, drop: float = 0.0) -> tuple[Portrait, Motion]:
         """Conditions of a batch; a share `drop` of the items loses its portrait."""
@@ -151,11 +154,7 @@ class VideoDiffusionModule(LightningModule):
         """
         if tokens is None and pose is None:
             raise ValueError("generate needs tokens or pose: what should the portrait dance?")
-        tokens = self.tokenizer.encode(pose) if tokens is None and pose is not None else tokens
-        assert tokens is not None
-        with torch.no_grad():
-            codes = self.tokenizer.codes(tokens)
-            decoded = self.tokenizer.decode_codes(codes)
+        codes, decoded = self.read_motion(pose, tokens)
         generator = torch.Generator(device=codes.device).manual_seed(seed)
         frames = render_video(
             self.model, reference=reference, reference_pose=reference_pose, codes=codes, pose=decoded, steps=steps, guidance=guidance,
@@ -172,10 +171,53 @@ class VideoDiffusionModule(LightningModule):
         checkpoint["state_dict"].update(self._tokenizer_weights)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another tokenizer; without one of its own (its file is gone) take the embedded one."""
         require_same_config(checkpoint, stage="video_diffusion", config=self.model.config)
-        require_tokenizer(
-            checkpoint["hyper_parameters"]["tokenizer_fingerprint"], self.tokenizer, path=self.tokenizer_path, needed_by="the checkpoint"
-        )
+        if self.tokenizer is None:
+            self._embed_tokenizer(tokenizer_inside(checkpoint), self.model.config)
+        expected = checkpoint["hyper_parameters"]["tokenizer_fingerprint"]
+        require_tokenizer(expected, self._require_tokenizer(), path=self.tokenizer_path, needed_by="the checkpoint")
+        self._restored = True
+
+    def restore_tokenizer(self, checkpoint: Path) -> None:
+        """A run is going to continue from this checkpoint: nothing else is needed. Before training, because averages copy the whole module."""
+        if self.tokenizer is None:
+            self._embed_tokenizer(embedded_tokenizer(checkpoint)[0], self.model.config)
+        self._restored = True
+
+    def on_validation_start(self) -> None:
+        self._require_files()
+
+    on_test_start = on_predict_start = on_validation_start
+
+    # ---- files to start from
+
+    def _require_files(self) -> None:
+        """Without a checkpoint every file is needed: the loaders say which is missing and what makes it."""
+        self._require_tokenizer()
+        if not self._restored and self.pretrained is not None and not self.pretrained.exists():
+            self._load_pretrained(self.pretrained)
+        if not self._restored and self.initial is not None and not self.initial.exists():
+            self._load_initial(self.initial)
+
+    def _require_tokenizer(self) -> VQVAE:
+        if self.tokenizer is None:
+            self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE), self.model.config)
+        assert self.tokenizer is not None
+        return self.tokenizer
+
+    def _embed_tokenizer(self, tokenizer: VQVAE, config: VideoDiffusionConfig) -> None:
+        require_codes_width(config, tokenizer, self.tokenizer_path)
+        self.tokenizer = tokenizer.requires_grad_(False).eval()
+        self._tokenizer_weights = {f"tokenizer.{name}": value.clone() for name, value in tokenizer.state_dict().items()}
+        self.hparams.update({"tokenizer_config": asdict(tokenizer.config), "tokenizer_fingerprint": fingerprint(tokenizer)})
+
+    def _load_pretrained(self, folder: Path) -> None:
+        for report in load_pretrained(self.model, folder):
+            rank_zero_info(str(report))
+
+    def _load_initial(self, path: Path) -> None:
+        load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path)
 
 
 def first_batch(data: LightningDataModule) -> VideoBatch:
