@@ -219,6 +219,9 @@ class XDancerCLI(LightningCLI):
             raise XDancerError(f"--run_dir {run_dir}: {problem}{then}") from error
 
     def before_fit(self) -> None:
+        path, restore = self.config.fit.ckpt_path, getattr(self.model, "restore_tokenizer", None)
+        if path is not None and restore is not None:
+            restore(Path(path))
         if self.resume_step is None and (Path(self.trainer.default_root_dir) / "last.ckpt").is_file():
             rank_zero_info(
                 f"{self.trainer.default_root_dir} holds an earlier run, which this one overwrites; `--ckpt_path last` would continue it."

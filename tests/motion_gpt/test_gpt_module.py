@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
 from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, save_model
@@ -148,6 +149,21 @@ def test_without_its_file_the_embedded_tokenizer_serves(checkpoint: Path, tmp_pa
     log = make_trainer(tmp_path).validate(module, datamodule=Data(), ckpt_path=checkpoint, weights_only=True, verbose=False)[0]
     assert {"val/loss", "val/perplexity", "val/music_gain", "val/cross_entropy_left_hand"} <= set(log)
     assert fingerprint(module.tokenizer) == embedded_tokenizer(checkpoint)[1]  # type: ignore[arg-type]
+
+
+def test_training_goes_on_without_the_tokenizers_file(checkpoint: Path, tmp_path: Path) -> None:
+    """With averaged weights, which copy the module before the checkpoint is read."""
+    trainer = Trainer(
+        max_steps=3, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=tmp_path, enable_checkpointing=False, num_sanity_val_steps=0, callbacks=[EMAWeightAveraging(use_buffers=False)],
+    )  # fmt: skip
+    module = MotionGPTModule(CONFIG, tmp_path / "moved")
+    module.restore_tokenizer(checkpoint)
+    with pytest.warns(UserWarning, match="not created with WeightAveraging"):
+        trainer.fit(module, datamodule=Data(), ckpt_path=checkpoint, weights_only=True)
+    trainer.save_checkpoint(tmp_path / "more.ckpt")
+    assert trainer.global_step == 3
+    assert embedded_tokenizer(tmp_path / "more.ckpt")[1] == embedded_tokenizer(checkpoint)[1]
 
 
 def test_a_window_alone_logs_its_music_gain_with_weight_nothing(module: MotionGPTModule, tmp_path: Path) -> None:

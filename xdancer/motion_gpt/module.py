@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.checkpoint import config_from_dict, fingerprint, load_model, require_same_config, require_tokenizer
+from xdancer.checkpoint import config_from_dict, embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig, Segment
@@ -136,6 +136,12 @@ class MotionGPTModule(LightningModule):
             self.hparams.update(self._tokenizer_record())
         else:
             require_tokenizer(header["tokenizer_fingerprint"], self.tokenizer, path=self.tokenizer_path, needed_by="The checkpoint")
+
+    def restore_tokenizer(self, checkpoint: Path) -> None:
+        """Take the tokenizer embedded in a checkpoint where its own file is gone; before training, because averages copy the whole module."""
+        if self.tokenizer is None:
+            self._embed_tokenizer(embedded_tokenizer(checkpoint)[0])
+            self.hparams.update(self._tokenizer_record())
 
     # ---- parts of the recipe
 
