@@ -83,6 +83,15 @@ def test_evaluation_is_finite_and_whole(reader, workers):
     assert len(set(seen)) == 27
 
 
+def test_no_rank_is_left_without_a_window(reader):
+    windows = DanceWindows(reader, SHAPE, training=False)
+    order = BlockOrder(windows.shard_sizes, 0)
+    last = EvaluationLoader(windows, order, batch_size=4, share=Share(26, 27), workers=0, damage=DamageLog(reader))
+    assert len(list(last)) == 1
+    with pytest.raises(ShardError, match="gives 27 windows to evaluate on 28 processes"):
+        EvaluationLoader(windows, order, batch_size=4, share=Share(0, 28), workers=0, damage=DamageLog(reader))
+
+
 def test_damaged_clips_are_logged_once_and_stop_the_run_in_time(tiny, tmp_path, caplog):
     folder = tiny.write_split(tmp_path / "train", [tiny.make_clip(n, frames=16) for n in range(20)])
     for number in range(10):

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from xdancer.data.order import BlockOrder, Request, finite_requests
 from xdancer.data.windows import DamageLog, Fetched, WindowSet
+from xdancer.errors import ShardError
 
 BatchT = TypeVar("BatchT")
 
@@ -116,11 +117,20 @@ class TrainLoader(Generic[BatchT]):
 
 
 class EvaluationLoader(Generic[BatchT]):
-    """Every window once, in a fixed order, split over the ranks without padding or loss."""
+    """Every window once, in a fixed order, split over the ranks without padding or loss.
+
+    Raises:
+        ShardError: fewer windows than ranks; one without any would leave the others waiting where they add up their figures.
+    """
 
     def __init__(
         self, windows: WindowSet[BatchT], order: BlockOrder, *, batch_size: int, share: Share, workers: int, damage: DamageLog
     ) -> None:
+        if len(order) < share.world:
+            raise ShardError(
+                f"{damage.folder} gives {len(order)} windows to evaluate on {share.world} processes, each needs one. Use more or longer clips, "
+                "or fewer processes."
+            )
         self.windows, self.workers, self.damage = windows, workers, damage
         self.requests = finite_requests(order, batch_size=batch_size, rank=share.rank, world=share.world)
 
