@@ -74,5 +74,5 @@ def test_paper_run_takes_the_papers_values_from_the_code() -> None:
     assert {field.name: getattr(MotionGPTConfig(), field.name) for field in fields(MotionGPTConfig)} == {
         "layers": 24, "heads": 16, "width": 1024, "frames": 64, "context_frames": 8, "overlap_frames": 12, "parts": 5, "slots": 6, "codes": 512,
         "music_features": {"jukebox": 4800, "librosa": 35}, "global_music": True, "music_lookahead_frames": 0, "previous_frames": 0,
-        "condition_dropout": 0.1, "dropout": 0.1, "gradient_checkpointing": False,
+        "condition_dropout": 0.1, "token_noise": 0.0, "dropout": 0.1, "gradient_checkpointing": False,
     }  # fmt: skip
