@@ -191,7 +191,7 @@ class MotionGPTModule(LightningModule):
     def _add_noise(self, segment: Segment) -> Segment:
         """Training: wrong tokens among those that the model reads, so that a rollout finds its way back from its own mistakes.
 
-        As in T2M-GPT (Zhang et al. 2023, §3.3), with a share of its own, up to twice `token_noise`, for every segment.
+        As in T2M-GPT (Zhang et al. 2023, arXiv 2301.06052), with a share of its own, up to twice `token_noise`, for every segment.
         """
         config = self.model.config
         if config.token_noise == 0:
