@@ -27,7 +27,7 @@ def evaluate(
     video_clips: int = 16,
     video_frames: int = 32,
     temperature: float = 1.0,
-    top_p: float = 0.98,
+    top_p: float = 0.985,
     smoothing: float = 1.0,
     seed: int = 0,
     detector: DetectorChoice = "auto",

@@ -30,7 +30,7 @@ def generate(
     cfg: float | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
-    top_p: float = 0.98,
+    top_p: float = 0.985,
     motion_cfg: float = 1.0,
     smoothing: float = 1.0,
     pose: Path | None = None,

@@ -16,8 +16,8 @@ from xdancer.device import DeviceName, Precision, select_device
 SAVES = 5
 """Checkpoints of a training run: an interrupted one loses at most a fifth."""
 VALIDATIONS = 2
-SAMPLING = {"temperature": 1.0, "top_p": 0.98, "smoothing": 1.0}
-"""Of the motion. From the last fiftieth of the distribution the small model draws poses that no body has, and frames that are decoded one by
+SAMPLING = {"temperature": 1.0, "top_p": 0.985, "smoothing": 1.0}
+"""Of the motion. From the tail of the distribution the small model draws poses that no body has, and frames that are decoded one by
 one tremble (docs/experiments.md)."""
 
 
