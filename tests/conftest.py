@@ -1,6 +1,8 @@
 """Fixtures of the whole suite."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,6 +17,18 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("needs the optional folder ../shared with real videos and songs")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """`support/tiny_shards.py`: functions that write small splits."""
+    path = Path(__file__).parent / "support" / "tiny_shards.py"
+    spec = importlib.util.spec_from_file_location("tiny_shards", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """`xdancer evaluate` on the command line: a folder's table is the library's, a model's dances are measured, bad input is one line."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,17 +11,6 @@ from xdancer.__main__ import main
 from xdancer.commands.evaluate import evaluate
 from xdancer.evaluation.folder import read_motion_items, write_motion_item
 from xdancer.metrics.tables import MotionItem, evaluate_motion
-
-
-@pytest.fixture(scope="module")
-def tiny() -> ModuleType:
-    path = Path(__file__).parents[1] / "support" / "tiny_shards.py"
-    spec = importlib.util.spec_from_file_location("tiny_shards", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`xdancer shards …` through the command line: what it prints, what it writes, one line and exit code 2 for every fault."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,16 +9,6 @@ from PIL import Image
 
 from xdancer.__main__ import main
 from xdancer.media import probe, read_audio
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    spec = importlib.util.spec_from_file_location("tiny_shards", Path(__file__).parents[1] / "support" / "tiny_shards.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_the_cache_keeps_its_bound(server, tmp_path, monkeypatch):
         assert len(list((tmp_path / "cache").glob("*/*.tar"))) <= 2
     np.testing.assert_array_equal(reader.pose(0), first)  # the file stays readable while it is open
     assert ShardReader(server).pose(0).shape == first.shape
-    assert not list((tmp_path / "cache").glob("*/.*partial"))
+    assert not list((tmp_path / "cache").glob("*/.*"))
 
 
 def test_faults_are_named(server, tmp_path, tiny):

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from xdancer.errors import ShardError
+from xdancer.files import whole
 
 CACHE_VARIABLE = "XDANCER_CACHE"
 LIMIT_VARIABLE = "XDANCER_CACHE_GB"
@@ -62,21 +63,19 @@ class RemoteFolder:
         return self._download(name, sha256=sha256)
 
     def _download(self, name: str, *, sha256: str | None = None) -> Path:
-        path, temporary = self.folder / name, self.folder / f".{name}.{os.getpid()}.partial"
+        path = self.folder / name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with urllib.request.urlopen(f"{self.url}/{name}", timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-                shutil.copyfileobj(answer, file, 1 << 20)
-            with temporary.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if sha256 is not None and found != sha256:
-                raise ShardError(f"{self.url}/{name} arrived with sha256 {found[:12]}…, its manifest says {sha256[:12]}…. Try again.")
-            os.replace(temporary, path)
+            with whole(path) as temporary:
+                with urllib.request.urlopen(f"{self.url}/{name}", timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+                    shutil.copyfileobj(answer, file, 1 << 20)
+                with temporary.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if sha256 is not None and found != sha256:
+                    raise ShardError(f"{self.url}/{name} arrived with sha256 {found[:12]}…, its manifest says {sha256[:12]}…. Try again.")
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
             raise ShardError(f"Cannot fetch {self.url}/{name}: {reason}. Check the address and the space in {self.root}.") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         return path
 
     def _make_room(self, size: int) -> None:
