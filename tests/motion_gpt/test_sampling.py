@@ -1,4 +1,4 @@
-"""Cached decoding equals full recomputation; temperature, top-k, top-p and guidance do what they say."""
+"""Cached decoding equals full recomputation; temperature, top-k, top-p, guidance and locks do what they say."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xdancer.motion_gpt.model import MotionGPT
-from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment, sample_tokens
+from xdancer.motion_gpt.sampling import PartSampling, SamplingConfig, sample_frames, sample_segment, sample_tokens
 
 GREEDY = SamplingConfig(temperature=0.0)
 
@@ -92,3 +92,56 @@ def test_sampling_follows_the_distribution() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="top_p"):
         SamplingConfig(top_p=0.0)
+
+
+def test_parts_draw_by_their_own_settings(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment = make_segment(tiny_gpt)
+    sampling = SamplingConfig(temperature=2.0, parts={"upper_body": PartSampling(temperature=0.0), "head": PartSampling(top_k=1)})
+    sampled = sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=sampling)
+    best = tiny_gpt(replace(segment, motion=sampled)).argmax(-1)
+    assert torch.equal(sampled[:, 1:, [0, 2]], best[:, 1:, [0, 2]])
+    assert not torch.equal(sampled[:, 1:, 1], best[:, 1:, 1])
+    assert sampling.of("lower_body") == SamplingConfig(temperature=2.0)
+
+
+def test_settings_of_parts_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'feet'.*upper_body"):
+        SamplingConfig(parts={"feet": PartSampling(top_k=1)})
+    with pytest.raises(ValueError, match="top_k=-1"):
+        SamplingConfig(parts={"head": PartSampling(top_k=-1)})
+    with pytest.raises(ValueError, match="no part head, only body"):
+        SamplingConfig(parts={"head": PartSampling(top_k=1)}).by_part(1)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_locked_tokens_stay_and_the_others_are_drawn_behind_them(tiny_gpt: MotionGPT, make_segment, guidance: float) -> None:
+    """Equal to drawing one token after the other with every known one put in its place."""
+    segment = make_segment(tiny_gpt)
+    locked = torch.rand(segment.motion.shape) < 0.6
+    locked[1] |= locked[0]  # some tokens are locked in one dance of the batch only
+    locked[:, 2] = True
+    sampled = sample_segment(
+        tiny_gpt, segment, given=1, frames=4, sampling=SamplingConfig(temperature=0.0, guidance=guidance), locked=locked
+    )  # fmt: skip
+    assert torch.equal(sampled[locked], segment.motion[locked])
+    again = replace(segment, motion=sampled)
+    logits = tiny_gpt(again)
+    if guidance != 1:
+        without = tiny_gpt(replace(again, has_music=torch.zeros_like(segment.has_music)))
+        logits = without + guidance * (logits - without)
+    drawn = ~locked
+    drawn[:, 0] = False
+    assert torch.equal(sampled[drawn], logits.argmax(-1)[drawn])
+    assert not torch.equal(sampled[drawn], segment.motion[drawn])
+
+
+def test_runs_of_locked_tokens_cost_one_step(tiny_gpt: MotionGPT, make_segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment, steps = make_segment(tiny_gpt), []
+    step = tiny_gpt.step
+    monkeypatch.setattr(tiny_gpt, "step", lambda embedding, *rest, **named: steps.append(embedding.shape[1]) or step(embedding, *rest, **named))
+    locked = torch.ones_like(segment.motion, dtype=torch.bool)
+    locked[:, :, 2] = False  # the head's two tokens of each frame's six
+    frames = list(sample_frames(tiny_gpt, segment, given=1, frames=4, sampling=GREEDY, locked=locked))
+    assert steps[1:] == [1, 5, 1, 5, 1]
+    assert [frame.shape for frame in frames] == [(2, 3, 2)] * 3
+    assert torch.equal(torch.stack(frames, 1)[:, :, :2], segment.motion[:, 1:, :2])

@@ -1,13 +1,30 @@
 """Cached decoding of one segment and the choice of a token from its logits."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xdancer.motion_gpt.model import MotionGPT, Segment
 from xdancer.motion_gpt.transformer import KeyValueCache
+from xdancer.skeleton import BodyPart
+
+PART_NAMES = tuple(part.name.lower() for part in BodyPart)
+
+
+@dataclass(frozen=True)
+class PartSampling:
+    """What one body part draws differently from the others; None: as they do."""
+
+    temperature: float | None = None
+    """As `SamplingConfig.temperature`."""
+    top_k: int | None = None
+    """As `SamplingConfig.top_k`."""
+    top_p: float | None = None
+    """As `SamplingConfig.top_p`."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +41,32 @@ class SamplingConfig:
     """Classifier-free guidance on the music: 1 none, above 1 follows the music more strongly at twice the work."""
     smoothing: float = 0.0
     """Standard deviation, in frames, of the smoothing of the decoded keypoints over time; 0: none (the paper)."""
+    parts: dict[str, PartSampling] = field(default_factory=dict)
+    """What single body parts draw differently, by name: {left_hand: {temperature: 0.8}}."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or min(self.guidance, self.smoothing) < 0:
             raise ValueError(f"{self}: temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1, guidance ≥ 0, smoothing ≥ 0.")
+        for name in self.parts:
+            if name not in PART_NAMES:
+                raise ValueError(f"No body part is called {name!r}. Choose among {', '.join(PART_NAMES)}.")
+            self.of(name)
+
+    def of(self, part: str) -> "SamplingConfig":
+        """What holds for one body part."""
+        changes = asdict(self.parts[part]) if part in self.parts else {}
+        return replace(self, parts={}, **{name: value for name, value in changes.items() if value is not None})
+
+    def by_part(self, count: int) -> list["SamplingConfig"]:
+        """The same for each of a model's parts.
+
+        Raises:
+            ValueError: a setting is given for a part that the model does not have, as in the single-part ablation.
+        """
+        known = PART_NAMES[:count] if count > 1 else ("body",)
+        if unknown := set(self.parts) - set(known):
+            raise ValueError(f"The model has no part {', '.join(sorted(unknown))}, only {', '.join(known)}.")
+        return [self.of(name) for name in known]
 
 
 def sample_tokens(
@@ -50,13 +89,13 @@ def sample_tokens(
 
 
 def with_guidance_branch(segment: Segment) -> Segment:
-    """The segment followed, along the batch, by itself without music."""
-    doubled = {item.name: torch.cat([getattr(segment, item.name)] * 2) for item in fields(segment)}
+    """The segment followed, along the batch, by itself without music; whatever else conditions it stays in both halves."""
+    values = {item.name: getattr(segment, item.name) for item in fields(segment)}
+    doubled: dict[str, Any] = {name: None if value is None else torch.cat([value, value]) for name, value in values.items()}
     doubled["has_music"] = torch.cat([segment.has_music, torch.zeros_like(segment.has_music)])
     return Segment(**doubled)
 
 
-@torch.no_grad()
 def sample_segment(
     gpt: MotionGPT,
     segment: Segment,
@@ -64,39 +103,75 @@ def sample_segment(
     given: int,
     frames: int,
     sampling: SamplingConfig,
+    locked: Bool[Tensor, "batch frame part slot"] | None = None,
     generator: torch.Generator | None = None,
     cache: KeyValueCache | None = None,
 ) -> Int[Tensor, "batch frame part slot"]:
-    """Continue a segment whose first `given` frames are known up to `frames` frames.
+    """The segment's first `frames` frames, arguments as in `sample_frames`."""
+    known = segment.motion[:, : min(given, frames)]
+    steps = sample_frames(
+        gpt, segment, given=given, frames=frames, sampling=sampling, locked=locked, generator=generator, cache=cache
+    )  # fmt: skip
+    return torch.cat([known, *(ids[:, None] for ids in steps)], dim=1)
+
+
+@torch.no_grad()
+def sample_frames(
+    gpt: MotionGPT,
+    segment: Segment,
+    *,
+    given: int,
+    frames: int,
+    sampling: SamplingConfig,
+    locked: Bool[Tensor, "batch frame part slot"] | None = None,
+    generator: torch.Generator | None = None,
+    cache: KeyValueCache | None = None,
+) -> Iterator[Int[Tensor, "batch part slot"]]:
+    """Frames `given … frames - 1` of a segment, each as soon as its last token is drawn.
+
+    Tokens that are locked in the whole batch cost no step of their own: the model reads a run of them together with the token that follows.
 
     Args:
         gpt: the model.
-        segment: its `motion` holds the known frames; what follows them is ignored.
+        segment: its `motion` holds the given frames and the locked tokens; what else it holds is ignored.
         given: known frames at the segment's start (0: the dance begins here).
-        frames: frames to return, at most the segment's length.
+        frames: where to stop, at most the segment's length.
         sampling: how tokens are drawn.
+        locked: tokens of the segment that are not drawn but taken from its `motion`.
         generator: source of randomness on the model's device.
         cache: reused between segments; must fit the batch (twice the batch under guidance).
     """
     layout, batch = gpt.layout, len(segment.motion)
-    guided = sampling.guidance != 1
-    if guided:
+    if sampling.guidance != 1:
         segment = with_guidance_branch(segment)
     cache = gpt.transformer.new_cache(len(segment.motion), layout.window) if cache is None else cache
     cache.clear()
     row, music = gpt.token_row(replace(segment, motion=segment.motion.clamp_min(0))), gpt.embed_music(segment)
-    position = layout.first_prediction + given * layout.frame_tokens
-    embedding = torch.cat([gpt.embed_prefix(segment), gpt.embed_tokens(row, music, layout.music_length, position + 1)], dim=1)
+    held = torch.zeros(batch, layout.motion_length, dtype=torch.bool) if locked is None else locked.flatten(1)
+    skipped, mixed = held.all(0).tolist(), held.any(0).tolist()
+    settings = sampling.by_part(layout.parts)
     for index in range(given * layout.frame_tokens, frames * layout.frame_tokens):
-        part = index % layout.frame_tokens // layout.slots
-        logits = gpt.step(embedding, cache, part=part)
-        if guided:
-            conditional, unconditional = logits.chunk(2)
-            logits = unconditional + sampling.guidance * (conditional - unconditional)
-        token = sample_tokens(logits, sampling, generator) + part * gpt.config.codes
-        row[:, layout.segment_column + index] = token.repeat(2) if guided else token
-        position += 1
-        if position < layout.window - 1:
-            embedding = gpt.embed_tokens(row, music, position, position + 1)
-    sampled = row[:batch, layout.segment_column :].unflatten(1, (layout.frames, layout.parts, layout.slots))[:, :frames]
-    return sampled - torch.arange(layout.parts, device=row.device)[:, None] * gpt.config.codes
+        part, column = index % layout.frame_tokens // layout.slots, layout.segment_column + index
+        if not skipped[index]:
+            logits = _next_logits(gpt, segment, row, music, cache, stop=layout.motion_start + index, guidance=sampling.guidance)
+            token = sample_tokens(logits, settings[part], generator) + part * gpt.config.codes
+            token = torch.where(held[:, index], row[:batch, column], token) if mixed[index] else token
+            row[:, column] = token.repeat(len(row) // batch)
+        if (index + 1) % layout.frame_tokens == 0:
+            frame = row[:batch, column + 1 - layout.frame_tokens : column + 1].unflatten(1, (layout.parts, layout.slots))
+            yield frame - torch.arange(layout.parts, device=row.device)[:, None] * gpt.config.codes
+
+
+def _next_logits(
+    gpt: MotionGPT, segment: Segment, row: Tensor, music: Tensor, cache: KeyValueCache, *, stop: int, guidance: float
+) -> Float[Tensor, "batch code"]:
+    """Feed the positions from the cache's end to `stop`; the logits of the token that belongs at position `stop`."""
+    lead = gpt.layout.music_length
+    embedding = gpt.embed_tokens(row, music, max(cache.filled, lead), stop)
+    if cache.filled == 0:
+        embedding = torch.cat([gpt.embed_prefix(segment), embedding], dim=1)
+    logits = gpt.step(embedding, cache, part=gpt.layout.part(stop))
+    if guidance == 1:
+        return logits
+    conditional, unconditional = logits.chunk(2)
+    return unconditional + guidance * (conditional - unconditional)
