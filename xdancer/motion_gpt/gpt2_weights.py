@@ -59,11 +59,17 @@ def load_gpt2_folder(gpt: MotionGPT, folder: Path) -> LoadReport:
         ours[name].copy_(value)
         loaded.append(name)
     positions = _take(theirs, "wpe.weight", folder)
-    rows = min(len(positions), len(gpt.positions.weight))
-    gpt.positions.weight[:rows] = positions[:rows]
-    extended = {"positions.weight": (rows, len(gpt.positions.weight))} if rows < len(gpt.positions.weight) else {}
-    loaded += [] if extended else ["positions.weight"]
-    skipped = tuple(sorted(set(theirs) & {"wte.weight", "lm_head.weight"}))
+    extended: dict[str, tuple[int, int]] = {}
+    unused = {"wte.weight", "lm_head.weight"} & set(theirs)
+    if gpt.positions is None:
+        unused.add("wpe.weight")
+        theirs["wpe.weight"] = positions
+    else:
+        rows = min(len(positions), len(gpt.positions.weight))
+        gpt.positions.weight[:rows] = positions[:rows]
+        extended = {"positions.weight": (rows, len(gpt.positions.weight))} if rows < len(gpt.positions.weight) else {}
+        loaded += [] if extended else ["positions.weight"]
+    skipped = tuple(sorted(unused))
     unknown = sorted(set(theirs) - set(skipped))
     if unknown:
         raise CheckpointError(f"{folder} holds weights that GPT-2 does not have: {', '.join(unknown[:5])}. Give a plain GPT-2 folder.")

@@ -70,6 +70,15 @@ class TokenLayout:
         """Slot of the token read at a position behind the prefix."""
         return (position - self.motion_start) % self.slots
 
+    def moment(self, position: int) -> tuple[int, int]:
+        """Frame and place inside the frame that a position stands for: those of the token predicted there, a prefix position's own frame.
+
+        Frames count from the segment's first; the context's are the ones right before it, in order, whatever gaps lie between them.
+        """
+        if position < self.music_length:
+            return position, 0
+        return divmod(position + 1 - self.motion_start, self.frame_tokens)
+
     def predicted_frame(self, position: int) -> int | None:
         """Segment frame of the token predicted at a position; None where no motion token is predicted (the last position closes the window)."""
         index = position + 1 - self.motion_start

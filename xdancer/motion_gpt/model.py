@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from xdancer.motion_gpt.conditions import Conditions
 from xdancer.motion_gpt.layout import TokenLayout
+from xdancer.motion_gpt.rotary import rotations
 from xdancer.motion_gpt.transformer import KeyValueCache, Transformer, initialise
 
 ABSENT = -1
@@ -51,8 +53,14 @@ class MotionGPTConfig:
     """How many further frames of music stand at every token beside its own frame's (0 in the paper)."""
     previous_frames: int = 0
     """How many frames back the same slot's earlier tokens are shown beside every token (0 in the paper)."""
+    relative_positions: bool = False
+    """Positions as distances in frames and slots (rotations of queries and keys) instead of the paper's learned ones."""
+    styles: tuple[str, ...] = ()
+    """Names of the styles that can be asked for, as in the clips' metadata; none in the paper."""
+    motion_figures: bool = False
+    """Whether energy and motion-beat density can be asked for (`conditions.FIGURES`); not in the paper."""
     condition_dropout: float = 0.1
-    """Probability in training that a segment loses its music; likewise its context."""
+    """Probability in training that a segment loses its music; likewise its context, its style and each figure."""
     token_noise: float = 0.0
     """Mean share of the tokens that are replaced by random codes of their part before the model reads them in training (0 in the paper)."""
     dropout: float = 0.1
@@ -65,6 +73,8 @@ class MotionGPTConfig:
             raise ValueError(f"overlap_frames {self.overlap_frames} must lie in 0 … frames - 1 = {self.frames - 1}.")
         if not 0 <= self.token_noise <= 0.5:
             raise ValueError(f"token_noise {self.token_noise} must lie in 0 … 0.5.")
+        if len(set(self.styles)) < len(self.styles):
+            raise ValueError(f"styles {', '.join(self.styles)}: a name stands twice. Name each style once.")
 
     @property
     def layout(self) -> TokenLayout:
@@ -90,6 +100,10 @@ class Segment:
     context_music: Float[Tensor, "batch context stacked"]
     has_music: Bool[Tensor, " batch"]
     """False: every music input is replaced by the learned 'no music' embedding."""
+    style: Int[Tensor, " batch"] | None = None
+    """Number in the config's `styles`; negative, or None for all: none asked for."""
+    figures: Float[Tensor, "batch figure"] | None = None
+    """Energy and motion-beat density (`conditions.FIGURES`); NaN, or None for all: none asked for."""
 
 
 class MotionGPT(nn.Module):
@@ -101,6 +115,7 @@ class MotionGPT(nn.Module):
     sources: Tensor
     music_rows: Tensor
     token_kind: Tensor
+    turn: Tensor | None
 
     def __init__(self, config: MotionGPTConfig = MotionGPTConfig()) -> None:
         super().__init__()
@@ -109,7 +124,7 @@ class MotionGPT(nn.Module):
         self.transformer = Transformer(
             layers=config.layers, heads=config.heads, width=width, dropout=config.dropout, gradient_checkpointing=config.gradient_checkpointing
         )
-        self.positions = nn.Embedding(self.layout.window, width)
+        self.positions = None if config.relative_positions else nn.Embedding(self.layout.window, width)
         self.tokens = nn.Embedding(config.parts * config.codes + 1, width)
         self.kinds = nn.Embedding(config.parts * config.slots, width)
         self.frame_music = nn.Linear(stacked, width)
@@ -117,6 +132,8 @@ class MotionGPT(nn.Module):
         self.prefix_music = nn.Linear(stacked, width) if config.global_music else None
         self.no_prefix = nn.Parameter(torch.zeros(width)) if config.global_music else None
         self.fuse = nn.Linear((2 + config.previous_frames) * width, width)
+        asked = bool(config.styles or config.motion_figures)
+        self.conditions = Conditions(styles=len(config.styles), figures=config.motion_figures, width=width) if asked else None
         self.register_buffer("music_mean", torch.zeros(config.music_width))
         self.register_buffer("music_scale", torch.ones(config.music_width))
         self.register_buffer("music_fitted", torch.zeros((), dtype=torch.bool))
@@ -130,11 +147,14 @@ class MotionGPT(nn.Module):
         self.register_buffer("music_rows", torch.tensor([layout.music_row(p) for p in behind]), persistent=False)
         kinds = [layout.part(p) * layout.slots + layout.slot(p) for p in behind]
         self.register_buffer("token_kind", torch.tensor(kinds), persistent=False)
+        turn = rotations(layout, self.config.width // self.config.heads) if self.config.relative_positions else None
+        self.register_buffer("turn", turn, persistent=False)
 
     def _initialise(self) -> None:
         initialise(self.transformer)
         for table in (self.positions, self.kinds):
-            nn.init.normal_(table.weight, std=0.02)
+            if table is not None:
+                nn.init.normal_(table.weight, std=0.02)
         nn.init.normal_(self.tokens.weight, std=self.config.width**-0.5)
 
     # ---- music
@@ -171,12 +191,19 @@ class MotionGPT(nn.Module):
         if self.prefix_music is None or self.no_prefix is None:
             return segment.music.new_zeros(len(segment.music), 0, self.config.width)
         music = torch.where(segment.has_music[:, None, None], self.prefix_music(segment.music), self.no_prefix)
-        return music + self.positions.weight[: self.layout.music_length]
+        return self._placed(music, 0, self.layout.music_length)
+
+    def _placed(self, embedding: Float[Tensor, "batch position width"], start: int, stop: int) -> Tensor:
+        """With the learned positions `start … stop - 1`, where the config has such."""
+        return embedding if self.positions is None else embedding + self.positions.weight[start:stop]
 
     def embed_music(self, segment: Segment) -> Float[Tensor, "batch row width"]:
-        """Channel-wise music of the context frames, then of the segment's frames."""
+        """Channel-wise music of the context frames, then of the segment's frames, each with what else the dance is asked to be."""
         stacked = torch.cat([segment.context_music, segment.music], dim=1)
-        return torch.where(segment.has_music[:, None, None], self.frame_music(stacked), self.no_music)
+        music = torch.where(segment.has_music[:, None, None], self.frame_music(stacked), self.no_music)
+        if self.conditions is None:
+            return music
+        return music + self.conditions(segment.style, segment.figures, batch=len(music))[:, None]
 
     def embed_tokens(self, row: Int[Tensor, "batch column"], music: Float[Tensor, "batch row width"], start: int, stop: int) -> Tensor:
         """Embeddings of positions `start … stop - 1`, all behind the prefix: token, previous frames' tokens, music of the predicted frame."""
@@ -184,7 +211,7 @@ class MotionGPT(nn.Module):
         index = slice(start - lead, stop - lead)
         tokens = self.tokens(row[:, self.sources[index]]).flatten(2) * self.config.width**0.5
         fused = self.fuse(torch.cat([tokens, music[:, self.music_rows[index]]], dim=-1))
-        return fused + self.kinds(self.token_kind[index]) + self.positions.weight[start:stop]
+        return self._placed(fused + self.kinds(self.token_kind[index]), start, stop)
 
     def embed(self, segment: Segment, stop: int) -> Float[Tensor, "batch position width"]:
         """Embeddings of positions `0 … stop - 1`, prefix included."""
@@ -195,7 +222,7 @@ class MotionGPT(nn.Module):
 
     def forward(self, segment: Segment) -> Float[Tensor, "batch frame part slot code"]:
         """Teacher-forced logits of every token of the segment."""
-        features = self.transformer(self.embed(segment, self.layout.window - 1))
+        features = self.transformer(self.embed(segment, self.layout.window - 1), turn=self.turn)
         return self.logits(features[:, self.layout.first_prediction :])
 
     @property
@@ -210,5 +237,7 @@ class MotionGPT(nn.Module):
 
     def step(self, embedding: Float[Tensor, "batch position width"], cache: KeyValueCache, *, part: int) -> Float[Tensor, "batch code"]:
         """Append positions to the cache; the logits of the token behind the last one, which belongs to `part`."""
-        features = self.transformer.forward(embedding, cache=cache)[:, -1]  # past torch.compile: the cache's length changes every step
+        features = self.transformer.forward(embedding, cache=cache, turn=self.turn)[
+            :, -1
+        ]  # past torch.compile: the cache's length changes every step
         return features @ self.head[part].T

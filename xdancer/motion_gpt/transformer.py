@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from xdancer.motion_gpt.rotary import rotate
+
 
 class KeyValueCache:
     """Keys and values of every layer for up to `length` positions, allocated once and overwritten segment after segment."""
@@ -54,16 +56,21 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(width, 3 * width)
         self.c_proj = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None, layer: int = 0) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None, layer: int = 0, turn: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         batch, length, width = x.shape
         query, key, value = self.c_attn(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
         causal = cache is None or cache.filled == 0
         if cache is not None:
-            if length > 1 and not causal:
-                raise ValueError(f"The cache holds {cache.filled} positions: append one at a time, got {length}.")
             key, value = cache.append(layer, key, value)
+        mask = None
+        if length > 1 and not causal:  # several positions behind those of the cache, such as a run of locked tokens
+            mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device).tril(key.shape[2] - length)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, key, value, is_causal=causal and length > 1, dropout_p=dropout)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal and length > 1, dropout_p=dropout)
         return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -90,8 +97,10 @@ class Block(nn.Module):
         self.mlp = Mlp(width)
         self.dropout = dropout
 
-    def forward(self, x: Float[Tensor, "batch position width"], cache: KeyValueCache | None = None, layer: int = 0) -> Tensor:
-        x = x + F.dropout(self.attn(self.ln_1(x), cache=cache, layer=layer), self.dropout, self.training)
+    def forward(
+        self, x: Float[Tensor, "batch position width"], cache: KeyValueCache | None = None, layer: int = 0, turn: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
+        x = x + F.dropout(self.attn(self.ln_1(x), cache=cache, layer=layer, turn=turn), self.dropout, self.training)
         return x + F.dropout(self.mlp(self.ln_2(x)), self.dropout, self.training)
 
 
@@ -106,14 +115,22 @@ class Transformer(nn.Module):
         self.ln_f = nn.LayerNorm(width)
         self.heads, self.dropout, self.gradient_checkpointing = heads, dropout, gradient_checkpointing
 
-    def forward(self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None) -> Float[Tensor, "batch position width"]:
-        """Features at every position. With a cache, `x` continues what the cache holds: a whole prefix first, then one position at a time."""
+    def forward(
+        self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None, turn: Float[Tensor, "window half 2"] | None = None
+    ) -> Float[Tensor, "batch position width"]:  # fmt: skip
+        """Features at every position. With a cache, `x` continues what the cache holds, by one position or several.
+
+        `turn` are the rotations of the whole window's positions (`rotary.rotations`); None leaves queries and keys as they are (GPT-2).
+        """
+        if turn is not None:
+            begin = 0 if cache is None else cache.filled
+            turn = turn[begin : begin + x.shape[1]]
         x = F.dropout(x, self.dropout, self.training)
         for layer, block in enumerate(self.h):
             if self.gradient_checkpointing and self.training and cache is None:
-                x = cast(Tensor, checkpoint(block, x, use_reentrant=False))
+                x = cast(Tensor, checkpoint(block, x, None, layer, turn, use_reentrant=False))
             else:
-                x = block(x, cache, layer)
+                x = block(x, cache, layer, turn)
         if cache is not None:
             cache.advance(x.shape[1])
         return self.ln_f(x)
