@@ -27,6 +27,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         context_frames: frames of the history that become motion context.
         lookahead_frames: further music rows behind the segment (the model's music_lookahead_frames).
         features: music features by name.
+        styles: names of dance styles, in the order of the model's; a clip of another style or of none counts as unknown. Empty: not read.
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
         mirror: mirror half of the training samples.
@@ -48,6 +49,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         context_frames: int = 8,
         lookahead_frames: int = 0,
         features: tuple[str, ...] = ("jukebox", "librosa"),
+        styles: tuple[str, ...] = (),
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
         mirror: bool = False,
@@ -62,7 +64,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         )  # fmt: skip
         if augment is not None and stage != "vqvae":
             raise ShardError(f"data.augment changes single poses and belongs to stage vqvae, not {stage}: leave it out.")
-        self.stage, self.mirror, self.augment = stage, mirror, augment
+        self.stage, self.mirror, self.augment, self.styles = stage, mirror, augment, tuple(styles)
         self.shape = DanceShape(segment_frames, history_frames, context_frames, lookahead_frames, tuple(features))
 
     def make_windows(
@@ -72,7 +74,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         if self.stage == "vqvae":
             augment = self.augment if training else None
             return PoseFrames(reader, frame_range=frame_range, mirror=mirror, augment=augment, seed=self.seed)
-        return DanceWindows(reader, self.shape, training=training, frame_range=frame_range, mirror=mirror, seed=self.seed)
+        return DanceWindows(reader, self.shape, training=training, frame_range=frame_range, mirror=mirror, seed=self.seed, styles=self.styles)
 
     def check(self, reader: ShardReader) -> None:
         """Compare the samples with the model that is going to read them; linked arguments are no contract."""

@@ -103,29 +103,46 @@ class MotionTokens:
         return MotionTokens(self.ids.to(device))
 
 
+def _moved(batch: Any, names: tuple[str, ...], device: torch.device | str) -> Any:
+    """The batch with some of its fields on a device; those that are None stay so."""
+    return replace(batch, **{name: None if getattr(batch, name) is None else getattr(batch, name).to(device) for name in names})
+
+
 @dataclass(frozen=True)
 class DanceBatch:
     """Stage 2: a stretch of dance whose last frames are the segment to predict, with the music of all of it.
 
-    The frame axis of `pose` is `[history … , segment]`; `music` runs on for `lookahead` further frames. `context_index` names the frames of
-    the history that become motion context.
+    The dance is given as poses or as their tokens. Its frame axis is `[history … , segment]`; `music` runs on for `lookahead` further
+    frames. `context_index` names the frames of the history that become motion context.
     """
 
-    pose: PoseBatch
+    pose: PoseBatch | None
     music: MusicFeatures
     context_index: Int[Tensor, "batch context"]
-    """Positions on the frame axis of `pose`, all inside the history, ascending."""
+    """Positions on the frame axis of the dance, all inside the history, ascending."""
     has_context: Bool[Tensor, " batch"]
     """False where the clip has no frames before the segment (the history is padding)."""
     segment_frames: int
-    """How many frames at the end of `pose` are the segment."""
+    """How many frames at the end of the dance are the segment."""
     style: Int[Tensor, " batch"] | None = None
+    """Number of each clip's style in a list that the data module was given; -1 where the clip's style is none of them."""
+    tokens: MotionTokens | None = None
+    """Instead of `pose`: tokens of the same frames, from tokenised shards; -1 in the padding."""
+
+    def __post_init__(self) -> None:
+        if (self.pose is None) == (self.tokens is None):
+            raise ValueError(f"DanceBatch needs either pose or tokens, got {'both' if self.pose is not None else 'neither'}.")
+
+    @property
+    def frames(self) -> int:
+        """Frames of history and segment together."""
+        if self.tokens is not None:
+            return self.tokens.ids.shape[1]
+        assert self.pose is not None
+        return self.pose.confidence.shape[1]
 
     def to(self, device: torch.device | str) -> "DanceBatch":
-        return replace(
-            self, pose=self.pose.to(device), music=self.music.to(device), context_index=self.context_index.to(device),
-            has_context=self.has_context.to(device), style=None if self.style is None else self.style.to(device),
-        )  # fmt: skip
+        return _moved(self, ("pose", "music", "context_index", "has_context", "style", "tokens"), device)
 
 
 @dataclass(frozen=True)
@@ -147,11 +164,8 @@ class VideoBatch:
     """Number of the clip inside its split: windows of one clip are no independent samples."""
 
     def to(self, device: torch.device | str) -> "VideoBatch":
-        def move(value: Any) -> Any:
-            return None if value is None else value.to(device)
-
         names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens", "clip")
-        return replace(self, **{name: move(getattr(self, name)) for name in names})
+        return _moved(self, names, device)
 
 
 @dataclass(frozen=True)

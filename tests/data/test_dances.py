@@ -1,5 +1,7 @@
 """Stage 2's windows: each row's music is its frame's, context lies before the segment, nothing leaves the usable range."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -124,3 +126,15 @@ def test_what_cannot_be_cut_says_why(reader):
         DanceWindows(reader, SHAPE, training=True, frame_range=(0.8, 0.8))
     with pytest.raises(ShardError, match="context_frames <= history_frames"):
         DanceShape(16, 2, 4, 0, ("librosa",))
+
+
+def test_styles_are_numbered_in_the_given_order(tiny, tmp_path):
+    names = ("rock", "house", None, "polka")
+    clips = [replace(clip, meta={**clip.meta, "style": name}) for clip, name in zip(map(tiny.make_clip, range(4)), names, strict=True)]
+    reader = ShardReader(tiny.write_split(tmp_path / "train", clips))
+    windows = DanceWindows(reader, SHAPE, training=False, styles=("house", "rock"))
+    batch = windows.fetch(requests(windows)).batch
+    clip_of = [int(frames_of(batch, item)[0][0]) for item in range(len(batch.has_context))]
+    assert set(clip_of) == {0, 1, 2, 3}
+    assert batch.style.tolist() == [{0: 1, 1: 0, 2: -1, 3: -1}[clip] for clip in clip_of]
+    assert DanceWindows(reader, SHAPE, training=False).fetch(Request(np.arange(2), np.zeros(2, dtype=np.int64))).batch.style is None

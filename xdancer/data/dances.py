@@ -53,7 +53,8 @@ class DanceWindows:
     """Windows of one split as `DanceBatch`es.
 
     Training draws the segment's start, the gap and the length of the previous segment from (seed, epoch, window); evaluation tiles the clips
-    and takes the rollout's geometry: no gap, a previous segment shortened by the overlap.
+    and takes the rollout's geometry: no gap, a previous segment shortened by the overlap. With `styles` given, every sample says which of
+    them its clip's style is.
 
     Frames outside the clip's usable range are no history: there the pose is the first usable one with confidence 0, music is zero. Music
     behind the clip's end is zero, too.
@@ -61,7 +62,7 @@ class DanceWindows:
 
     def __init__(
         self, reader: ShardReader, shape: DanceShape, *, training: bool, frame_range: tuple[float, float] = (0.0, 1.0), mirror: bool = False,
-        seed: int = 0,
+        seed: int = 0, styles: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         missing = [name for name in shape.features if name not in reader.features]
         if missing:
@@ -70,6 +71,7 @@ class DanceWindows:
                 "Choose data.features among them, or make the shards with that feature."
             )
         self.reader, self.shape, self.training, self.mirror, self.seed = reader, shape, training, mirror, seed
+        self.styles = styles
         self.first, self.stop = usable_frames(reader, frame_range)
         counts = (self.stop - self.first) // shape.segment_frames
         self.windows = ClipWindows.of(reader, counts, needed=f"{shape.segment_frames} usable frames (one segment)")
@@ -90,6 +92,7 @@ class DanceWindows:
             torch.from_numpy(np.stack([sample.context for sample in samples])),
             torch.tensor([sample.has_context for sample in samples]),
             self.shape.segment_frames,
+            style=torch.tensor([sample.style for sample in samples]) if self.styles else None,
         )
         return Fetched(batch, damaged)
 
@@ -122,13 +125,15 @@ class DanceWindows:
         rows = ((padding, end + shape.lookahead_frames - stop), (0, 0))
         music = {name: np.pad(self.reader.feature(clip, name, begin, stop), rows) for name in shape.features}
         beats = np.zeros(shape.history_frames + shape.segment_frames + shape.lookahead_frames, dtype=np.bool_)
-        marks = beat_frames(self.reader.meta(clip)["beats"])
+        meta = self.reader.meta(clip)
+        marks = beat_frames(meta["beats"])
         beats[marks[(marks >= begin) & (marks < stop)] - begin + padding] = True
         before = min(span, history - gap)
         has_context = shape.context_frames > 0 and before >= shape.context_frames
         span, behind = (before, shape.history_frames - gap) if has_context else (shape.history_frames, shape.history_frames)
         context = spread_context(behind, span=span, count=shape.context_frames)
-        return _Sample(np.concatenate([held, known]), music, beats, context, has_context)
+        style = self.styles.index(meta["style"]) if meta.get("style") in self.styles else -1
+        return _Sample(np.concatenate([held, known]), music, beats, context, has_context, style)
 
 
 @dataclass(frozen=True)
@@ -138,3 +143,4 @@ class _Sample:
     beats: NDArray[np.bool_]
     context: NDArray[np.int64]
     has_context: bool
+    style: int

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -97,7 +97,8 @@ class MotionGPTModule(LightningModule):
 
     def predict_step(self, batch: DanceBatch, batch_idx: int) -> Tensor:
         """Token ids (batch, frame, part, slot) of a dance to the segment's music that starts from the segment's first pose."""
-        history = batch.pose.confidence.shape[1] - batch.segment_frames
+        assert batch.pose is not None  # the data module predicts from poses
+        history = batch.frames - batch.segment_frames
         music = {name: value[:, history:] for name, value in batch.music.features.items()}
         start = batch.pose.frames(slice(history, history + 1))
         return self.generate(music, start, frames=batch.segment_frames, seed=batch_idx).tokens.ids
@@ -146,27 +147,33 @@ class MotionGPTModule(LightningModule):
     # ---- parts of the recipe
 
     def read(self, batch: DanceBatch) -> Segment:
-        """Tokenise a batch and lay it out; only the frames that the model reads go through the tokenizer."""
+        """Lay a batch out; of its poses only the frames that the model reads go through the tokenizer."""
         config = self.model.config
         self._check(batch)
-        total, history = batch.pose.confidence.shape[1], batch.pose.confidence.shape[1] - config.frames
+        total, history = batch.frames, batch.frames - config.frames
         tail = torch.arange(history - config.previous_frames, total, device=self.device).expand(len(batch.has_context), -1)
-        index = torch.cat([batch.context_index, tail], dim=1)
-        rows = torch.arange(len(index), device=self.device)[:, None]
-        with torch.no_grad():
-            ids = self._require_tokenizer().encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
+        ids = self._tokens_at(batch, torch.cat([batch.context_index, tail], dim=1))
         absent = ~batch.has_context[:, None, None, None]
         context, previous, motion = ids.split([config.context_frames, config.previous_frames, config.frames], dim=1)
-        stacked = self.model.stack_music(batch.music.features)
+        stacked, rows = self.model.stack_music(batch.music.features), torch.arange(len(ids), device=self.device)[:, None]
         return Segment(
             motion=motion, context=context.masked_fill(absent, ABSENT), previous=previous.masked_fill(absent, ABSENT),
             music=stacked[:, history:total], context_music=stacked[rows, batch.context_index], has_music=torch.ones_like(batch.has_context),
         )  # fmt: skip
 
+    def _tokens_at(self, batch: DanceBatch, index: Int[Tensor, "batch index"]) -> Int[Tensor, "batch index part slot"]:
+        """Tokens of some frames: the batch's own, or those of its poses."""
+        rows = torch.arange(len(index), device=self.device)[:, None]
+        if batch.tokens is not None:
+            return batch.tokens.ids[rows, index]
+        assert batch.pose is not None
+        with torch.no_grad():
+            return self._require_tokenizer().encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
+
     def _check(self, batch: DanceBatch) -> None:
         """Links between data and model are no contract: the sizes are compared here."""
-        config, total = self.model.config, batch.pose.confidence.shape[1]
-        found = {
+        config, total = self.model.config, batch.frames
+        found: dict[str, tuple[Any, Any]] = {
             "segment_frames": (batch.segment_frames, config.frames),
             "context_frames": (batch.context_index.shape[1], config.context_frames),
         }
@@ -174,6 +181,10 @@ class MotionGPTModule(LightningModule):
             "lookahead_frames": (batch.music.beats.shape[1] - total, config.music_lookahead_frames),
             "history_frames": (total - batch.segment_frames, config.previous_frames),
         }
+        if batch.tokens is not None:
+            found["tokens of parts × slots"] = (tuple(batch.tokens.ids.shape[2:]), (config.parts, config.slots))
+            if config.context_frames:  # padding has no tokens: no frame of it may be read where there is context
+                at_least["context_frames of tokens"] = (config.context_frames, config.previous_frames)
         wrong = [f"{name} {data} (the model needs {model})" for name, (data, model) in found.items() if data != model]
         wrong += [f"{name} {data} (the model needs at least {model})" for name, (data, model) in at_least.items() if data < model]
         if wrong:
