@@ -24,7 +24,7 @@ def clicks(seconds: float = 6.0, bpm: float = 120.0, start: float = 0.25, rate: 
     return sound
 
 
-@pytest.mark.parametrize("name", ["librosa", "musicnn"])
+@pytest.mark.parametrize("name", ["librosa", "beat_phase", "musicnn"])
 @pytest.mark.parametrize("frames", [1, 60, 181])
 def test_exactly_the_asked_rows(name, frames):
     for sound in (clicks(2.0), np.zeros(RATE, dtype=np.float32), np.zeros(0, dtype=np.float32)):
@@ -113,7 +113,7 @@ def test_interpolation_reads_at_the_frames_times():
 
 
 def test_names_widths_and_versions():
-    with pytest.raises(XDancerError, match=r"Unknown music feature 'mfcc'. Choose among librosa, musicnn, jukebox"):
+    with pytest.raises(XDancerError, match=r"Unknown music feature 'mfcc'. Choose among librosa, beat_phase, musicnn, jukebox"):
         make_encoder("mfcc")
     table = feature_table(["librosa", "musicnn"])
     assert table["musicnn"]["width"] == 753

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from xdancer.errors import XDancerError
 
-FEATURE_WIDTHS = {"librosa": 35, "musicnn": 753, "jukebox": 4800}
+FEATURE_WIDTHS = {"librosa": 35, "beat_phase": 4, "musicnn": 753, "jukebox": 4800}
 """Features a row has, by encoder name."""
 
 
@@ -49,6 +49,10 @@ def make_encoder(name: str) -> MusicEncoder:
             from xdancer.audio.librosa_features import LibrosaEncoder
 
             _ENCODERS[name] = LibrosaEncoder()
+        elif name == "beat_phase":
+            from xdancer.audio.beat_phase import BeatPhaseEncoder
+
+            _ENCODERS[name] = BeatPhaseEncoder()
         elif name == "musicnn":
             from xdancer.audio.musicnn import MusicnnEncoder
 

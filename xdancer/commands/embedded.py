@@ -28,7 +28,7 @@ def embedded(
         video_clips: how many training clips carry video (null = all; stages 1 and 2 need none).
         evaluation_video_clips: how many validation and test clips carry video, each (null = all).
         size: width and height of the video in pixels.
-        features: music features, such as '[librosa, musicnn]' (the default).
+        features: music features among librosa, beat_phase, musicnn and jukebox, such as '[librosa, musicnn]' (the default).
         seed: another seed gives other clips.
         workers: processes.
 

@@ -55,7 +55,7 @@ def prepare(
         margin: room around the dancer's keypoints, as a share of their height.
         min_person: least height of the dancer in pixels of the video.
         source_fps: the videos' true frame rate, if their containers lie.
-        features: music features, separated by commas: librosa, musicnn, jukebox.
+        features: music features, separated by commas: librosa, beat_phase, musicnn, jukebox.
         detector: mediapipe works offline; dwpose and rtmw need the extra `wholebody` and their weights.
         pose_weights: local ONNX file of DWPose or RTMW.
         person_weights: local ONNX file of the YOLOX person detector.

@@ -18,7 +18,7 @@ MEMBER_PATTERN = re.compile(r"[a-z][a-z0-9_]*\.(npy|json|mp4|m4a|jpg)")
 POSE, META, VIDEO, MASK, AUDIO = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a"
 HEADER_BYTES = 256
 """Enough for the header of any array of ours (128 bytes)."""
-FLOAT32_FEATURES = ("librosa",)
+FLOAT32_FEATURES = ("librosa", "beat_phase")
 """Features stored as float32; the wide ones are float16."""
 
 
