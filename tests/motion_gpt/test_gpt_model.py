@@ -120,3 +120,17 @@ def test_gradient_checkpointing_changes_nothing_but_memory(make_gpt, make_segmen
 def test_impossible_config_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap_frames 64"):
         MotionGPTConfig(overlap_frames=64)
+
+
+def test_parallel_slots_take_one_position_a_part_and_stay_causal(make_gpt, make_segment) -> None:
+    """All slots of a part are drawn from what came before the part, and none of them sees another."""
+    gpt = make_gpt(parallel_slots=True)
+    assert gpt.layout.window == 4 + 2 * 3 + 4 * 3
+    segment = make_segment(gpt)
+    before = gpt(segment)
+    assert before.shape == (2, 4, 3, 2, 11)
+    motion = segment.motion.clone()
+    motion[:, 1, 1, 0] = (motion[:, 1, 1, 0] + 1) % 11  # frame 1, part 1, slot 0
+    after = gpt(replace(segment, motion=motion)).flatten(1, 2)
+    assert torch.equal(before.flatten(1, 2)[:, :5], after[:, :5])  # up to and with its own part, its other slot included
+    assert not torch.allclose(before.flatten(1, 2)[:, 5], after[:, 5])

@@ -53,6 +53,9 @@ class MotionGPTConfig:
     """How many further frames of music stand at every token beside its own frame's (0 in the paper)."""
     previous_frames: int = 0
     """How many frames back the same slot's earlier tokens are shown beside every token (0 in the paper)."""
+    parallel_slots: bool = False
+    """One position per part instead of one per token: the slots of a part are drawn together, independently given what came before (the paper
+    draws one after the other)."""
     relative_positions: bool = False
     """Positions as distances in frames and slots (rotations of queries and keys) instead of the paper's learned ones."""
     styles: tuple[str, ...] = ()
@@ -78,7 +81,13 @@ class MotionGPTConfig:
 
     @property
     def layout(self) -> TokenLayout:
-        return TokenLayout(self.frames, self.context_frames, self.parts, self.slots, self.global_music, self.previous_frames)
+        slots = self.slots // self.group
+        return TokenLayout(self.frames, self.context_frames, self.parts, slots, self.global_music, self.previous_frames)
+
+    @property
+    def group(self) -> int:
+        """Tokens that stand at one position."""
+        return self.slots if self.parallel_slots else 1
 
     @property
     def music_width(self) -> int:
@@ -126,12 +135,13 @@ class MotionGPT(nn.Module):
         )
         self.positions = None if config.relative_positions else nn.Embedding(self.layout.window, width)
         self.tokens = nn.Embedding(config.parts * config.codes + 1, width)
-        self.kinds = nn.Embedding(config.parts * config.slots, width)
+        self.kinds = nn.Embedding(self.layout.frame_tokens, width)
         self.frame_music = nn.Linear(stacked, width)
         self.no_music = nn.Parameter(torch.zeros(width))
         self.prefix_music = nn.Linear(stacked, width) if config.global_music else None
         self.no_prefix = nn.Parameter(torch.zeros(width)) if config.global_music else None
-        self.fuse = nn.Linear((2 + config.previous_frames) * width, width)
+        self.fuse = nn.Linear(((1 + config.previous_frames) * config.group + 1) * width, width)
+        self.spread = nn.Linear(width, config.group * width) if config.parallel_slots else None
         asked = bool(config.styles or config.motion_figures)
         self.conditions = Conditions(styles=len(config.styles), figures=config.motion_figures, width=width) if asked else None
         self.register_buffer("music_mean", torch.zeros(config.music_width))
@@ -178,13 +188,13 @@ class MotionGPT(nn.Module):
 
     # ---- embeddings
 
-    def token_row(self, segment: Segment) -> Int[Tensor, "batch column"]:
+    def token_row(self, segment: Segment) -> Int[Tensor, "batch column group"]:
         """`[absent | context | previous | motion]` as rows of the embedding table, the row that `TokenLayout.sources` points into."""
         ids = torch.cat([segment.context, segment.previous, segment.motion], dim=1)
         part = torch.arange(self.config.parts, device=ids.device)[:, None] * self.config.codes
         absent = self.config.parts * self.config.codes
-        rows = torch.where(ids == ABSENT, absent, ids + part).flatten(1)
-        return torch.cat([rows.new_full((len(rows), 1), absent), rows], dim=1)
+        rows = torch.where(ids == ABSENT, absent, ids + part).reshape(len(ids), -1, self.config.group)
+        return torch.cat([rows.new_full((len(rows), 1, self.config.group), absent), rows], dim=1)
 
     def embed_prefix(self, segment: Segment) -> Float[Tensor, "batch position width"]:
         """The global music context: one embedding per segment frame (none in the ablation without it)."""
@@ -205,7 +215,7 @@ class MotionGPT(nn.Module):
             return music
         return music + self.conditions(segment.style, segment.figures, batch=len(music))[:, None]
 
-    def embed_tokens(self, row: Int[Tensor, "batch column"], music: Float[Tensor, "batch row width"], start: int, stop: int) -> Tensor:
+    def embed_tokens(self, row: Int[Tensor, "batch column group"], music: Float[Tensor, "batch row width"], start: int, stop: int) -> Tensor:
         """Embeddings of positions `start … stop - 1`, all behind the prefix: token, previous frames' tokens, music of the predicted frame."""
         lead = self.layout.music_length
         index = slice(start - lead, stop - lead)
@@ -232,12 +242,16 @@ class MotionGPT(nn.Module):
 
     def logits(self, features: Float[Tensor, "batch motion width"]) -> Float[Tensor, "batch frame part slot code"]:
         """Each part's own logits from the features of the positions that predict the segment."""
-        grid = features.unflatten(1, (self.config.frames, self.config.parts, self.config.slots))
+        config = self.config
+        grid = self._by_token(features).reshape(len(features), config.frames, config.parts, config.slots, config.width)
         return torch.einsum("bfpsw,pcw->bfpsc", grid, self.head)
 
-    def step(self, embedding: Float[Tensor, "batch position width"], cache: KeyValueCache, *, part: int) -> Float[Tensor, "batch code"]:
-        """Append positions to the cache; the logits of the token behind the last one, which belongs to `part`."""
-        features = self.transformer.forward(embedding, cache=cache, turn=self.turn)[
-            :, -1
-        ]  # past torch.compile: the cache's length changes every step
-        return features @ self.head[part].T
+    def _by_token(self, features: Float[Tensor, "batch position width"]) -> Float[Tensor, "batch position group width"]:
+        """One feature vector per token of a position."""
+        return features[:, :, None] if self.spread is None else self.spread(features).unflatten(-1, (self.config.group, -1))
+
+    def step(self, embedding: Float[Tensor, "batch position width"], cache: KeyValueCache, *, part: int) -> Float[Tensor, "batch group code"]:
+        """Append positions to the cache; the logits of the tokens of the position behind the last one, which belong to `part`."""
+        # past torch.compile: the cache's length changes every step
+        features = self.transformer.forward(embedding, cache=cache, turn=self.turn)[:, -1:]
+        return self._by_token(features)[:, 0] @ self.head[part].T

@@ -1,7 +1,7 @@
-"""Relative positions by frame and slot: rotations of queries and keys, so that attention sees how many frames and tokens lie between two positions.
+"""Relative positions by frame and slot: queries and keys are turned, so that attention sees how many frames and tokens lie between them.
 
-Rotary embeddings (Su et al. 2021, arXiv 2104.09864) with two clocks instead of one: half of a head's channels turn with the frame, half with the
-place inside the frame. Not in the paper, whose positions are learned like GPT-2's.
+Rotary embeddings (Su et al. 2021, arXiv 2104.09864) with two clocks instead of one: half of a head's channels turn with the frame, half with
+the place inside the frame. Not in the paper, whose positions are learned like GPT-2's.
 """
 
 import torch

@@ -147,25 +147,26 @@ def sample_frames(
     cache = gpt.transformer.new_cache(len(segment.motion), layout.window) if cache is None else cache
     cache.clear()
     row, music = gpt.token_row(replace(segment, motion=segment.motion.clamp_min(0))), gpt.embed_music(segment)
-    held = torch.zeros(batch, layout.motion_length, dtype=torch.bool) if locked is None else locked.flatten(1)
-    skipped, mixed = held.all(0).tolist(), held.any(0).tolist()
+    held = torch.zeros_like(segment.motion[:batch], dtype=torch.bool) if locked is None else locked
+    held = held.reshape(batch, layout.motion_length, gpt.config.group)
+    skipped, mixed = held.all(2).all(0).tolist(), held.any(2).any(0).tolist()
     settings = sampling.by_part(layout.parts)
     for index in range(given * layout.frame_tokens, frames * layout.frame_tokens):
         part, column = index % layout.frame_tokens // layout.slots, layout.segment_column + index
         if not skipped[index]:
             logits = _next_logits(gpt, segment, row, music, cache, stop=layout.motion_start + index, guidance=sampling.guidance)
-            token = sample_tokens(logits, settings[part], generator) + part * gpt.config.codes
+            token = sample_tokens(logits.flatten(0, 1), settings[part], generator).view(logits.shape[:2]) + part * gpt.config.codes
             token = torch.where(held[:, index], row[:batch, column], token) if mixed[index] else token
-            row[:, column] = token.repeat(len(row) // batch)
+            row[:, column] = token.repeat(len(row) // batch, 1)
         if (index + 1) % layout.frame_tokens == 0:
-            frame = row[:batch, column + 1 - layout.frame_tokens : column + 1].unflatten(1, (layout.parts, layout.slots))
+            frame = row[:batch, column + 1 - layout.frame_tokens : column + 1].reshape(batch, layout.parts, -1)
             yield frame - torch.arange(layout.parts, device=row.device)[:, None] * gpt.config.codes
 
 
 def _next_logits(
     gpt: MotionGPT, segment: Segment, row: Tensor, music: Tensor, cache: KeyValueCache, *, stop: int, guidance: float
-) -> Float[Tensor, "batch code"]:
-    """Feed the positions from the cache's end to `stop`; the logits of the token that belongs at position `stop`."""
+) -> Float[Tensor, "batch group code"]:
+    """Feed the positions from the cache's end to `stop`; the logits of the tokens that belong at position `stop`."""
     lead = gpt.layout.music_length
     embedding = gpt.embed_tokens(row, music, max(cache.filled, lead), stop)
     if cache.filled == 0:

@@ -116,7 +116,8 @@ class Transformer(nn.Module):
         self.heads, self.dropout, self.gradient_checkpointing = heads, dropout, gradient_checkpointing
 
     def forward(
-        self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None, turn: Float[Tensor, "window half 2"] | None = None
+        self, x: Float[Tensor, "batch position width"], *, cache: KeyValueCache | None = None,
+        turn: Float[Tensor, "window half 2"] | None = None,
     ) -> Float[Tensor, "batch position width"]:  # fmt: skip
         """Features at every position. With a cache, `x` continues what the cache holds, by one position or several.
 
