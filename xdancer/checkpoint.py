@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import write_bytes
+from xdancer.weights import shipped_motion
 
 if TYPE_CHECKING:
     from xdancer.vqvae.model import VQVAE
@@ -33,6 +34,9 @@ STAGES: dict[str, tuple[str, str, str]] = {
 
 RECIPES = {"vqvae": "vqvae.yaml", "motion_gpt": "gpt.yaml", "video_diffusion": "video_image.yaml"}
 """Stage → the config that trains it, for messages."""
+
+SHIPPED = "shipped"
+"""In place of a path: the motion model that lies in the package."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -91,6 +95,31 @@ def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
             f"{path}: the tokenizer inside is {found[:12]}, the checkpoint names {recorded[:12]}. The file was altered; train again."
         )
     return tokenizer, recorded
+
+
+def stage_source(path: Path, stage: str) -> Path:
+    """Where a stage lies: `shipped` is the motion model in the package, a model folder holds one folder per stage, all else is taken as it is."""
+    if str(path) == SHIPPED:
+        return shipped_motion() / stage
+    return path / stage if (path / stage / "config.json").is_file() else path
+
+
+def trained_on(path: Path) -> str:
+    """Fingerprint of the tokenizer that a stage 2 or 3 checkpoint, or its folder in a model folder, was trained on.
+
+    Raises:
+        CheckpointError: the file or folder does not say.
+    """
+    if not path.is_dir():
+        found = read_checkpoint(path)[0].get("tokenizer_fingerprint")
+    else:
+        try:
+            found = json.loads((path.parent / "model_index.json").read_text(encoding="utf-8"))["tokenizer_fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = None
+    if not isinstance(found, str):
+        raise CheckpointError(f"{path} does not say which tokenizer it was trained on. Give a stage 2 checkpoint or a model folder.")
+    return found
 
 
 def require_tokenizer(expected: str, tokenizer: nn.Module, *, path: Path, needed_by: str) -> None:

@@ -13,8 +13,18 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.checkpoint import config_from_dict, embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer
+from xdancer.checkpoint import (
+    config_from_dict,
+    embedded_tokenizer,
+    fingerprint,
+    load_model,
+    require_same_config,
+    require_tokenizer,
+    stage_source,
+    trained_on,
+)
 from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.motion_gpt.conditions import dropped, motion_figures
 from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig, Segment
 from xdancer.motion_gpt.rollout import generate_motion
@@ -22,7 +32,7 @@ from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.motion_gpt.smoothing import smooth_pose
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.skeleton import BodyPart
-from xdancer.types import DanceBatch, MotionSample, PoseBatch
+from xdancer.types import DanceBatch, MotionSample, MotionTokens, PoseBatch
 from xdancer.vqvae.model import VQVAE, VQVAEConfig
 
 NORMALISATION_CLIPS = 64
@@ -40,6 +50,7 @@ class MotionGPTModule(LightningModule):
         lr_schedule: LRSchedule = LRSchedule(),
         sampling: SamplingConfig = SamplingConfig(),
         gpt2: Path | None = None,
+        start: Path | None = None,
         compile: bool = False,
     ) -> None:
         """Build the model around a trained tokenizer.
@@ -51,16 +62,19 @@ class MotionGPTModule(LightningModule):
             lr_schedule: factor on the learning rate.
             sampling: how `generate` and validation draw tokens.
             gpt2: folder with GPT-2's weights to start from (paper); random where None.
+            start: motion GPT to start from: a stage 2 checkpoint or folder, or `shipped`.
             compile: compile the blocks with torch.compile.
         """
         super().__init__()
         self.model = MotionGPT(config)
         if gpt2 is not None:
             rank_zero_info(str(load_gpt2_folder(self.model, gpt2)))
-        self.tokenizer_path, self.tokenizer = Path(tokenizer), None
+        self.tokenizer_path, self.tokenizer = stage_source(tokenizer, "vqvae"), None
         self._tokenizer_weights: dict[str, Tensor] = {}
         if self.tokenizer_path.exists():
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE))
+        if start is not None:
+            self._start_from(stage_source(start, "motion_gpt"))
         self.save_hyperparameters({"stage": "motion_gpt", "config": asdict(config), **self._tokenizer_record()})
         self.optimizer, self.lr_schedule, self.sampling = SharedOptimizer(optimizer), lr_schedule, sampling
         if compile:
@@ -159,7 +173,13 @@ class MotionGPTModule(LightningModule):
         return Segment(
             motion=motion, context=context.masked_fill(absent, ABSENT), previous=previous.masked_fill(absent, ABSENT),
             music=stacked[:, history:total], context_music=stacked[rows, batch.context_index], has_music=torch.ones_like(batch.has_context),
+            style=batch.style if config.styles else None, figures=self._figures(motion) if config.motion_figures else None,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def _figures(self, motion: Int[Tensor, "batch frame part slot"]) -> Float[Tensor, "batch figure"]:
+        """What the segment really is, as it decodes; equal from poses and from tokens."""
+        return motion_figures(self._require_tokenizer().decode(MotionTokens(motion)))
 
     def _tokens_at(self, batch: DanceBatch, index: Int[Tensor, "batch index"]) -> Int[Tensor, "batch index part slot"]:
         """Tokens of some frames: the batch's own, or those of its poses."""
@@ -191,12 +211,14 @@ class MotionGPTModule(LightningModule):
             raise ValueError(f"The data module gives {', '.join(wrong)}. Set data.init_args and model.init_args.config alike.")
 
     def _drop_conditions(self, segment: Segment) -> Segment:
-        """Training: some segments lose their music, some everything before them."""
-        kept = torch.rand(2, len(segment.motion), device=segment.motion.device) >= self.model.config.condition_dropout
+        """Training: some segments lose their music, some everything before them, some what else they are asked to be."""
+        probability = self.model.config.condition_dropout
+        kept = torch.rand(2, len(segment.motion), device=segment.motion.device) >= probability
         gone = ~kept[1, :, None, None, None]
+        style, figures = dropped(segment.style, segment.figures, probability)
         return replace(
             segment, has_music=segment.has_music & kept[0], context=segment.context.masked_fill(gone, ABSENT),
-            previous=segment.previous.masked_fill(gone, ABSENT),
+            previous=segment.previous.masked_fill(gone, ABSENT), style=style, figures=figures,
         )  # fmt: skip
 
     def _add_noise(self, segment: Segment) -> Segment:
@@ -230,6 +252,17 @@ class MotionGPTModule(LightningModule):
         other = replace(segment, music=segment.music.roll(1, 0), context_music=segment.context_music.roll(1, 0))
         gain, pairs = cross_entropy(self.model(other), segment).mean() - losses.mean(), len(segment.motion) if len(segment.motion) > 1 else 0
         self.log(f"{split}/music_gain", gain, batch_size=pairs, sync_dist=True)
+
+    def _start_from(self, path: Path) -> None:
+        """Take another run's weights and its normalisation of the music."""
+        other = load_model(path, MotionGPT)
+        theirs, ours = asdict(other.config), asdict(self.model.config)
+        free = ("dropout", "condition_dropout", "token_noise", "gradient_checkpointing")  # of the training, not of the weights
+        wrong = [f"{name} {theirs[name]} (here {ours[name]})" for name in ours if theirs[name] != ours[name] and name not in free]
+        if wrong:
+            raise StageMismatchError(f"{path} is a motion GPT of {', '.join(wrong)}. Set model.init_args.config alike, or leave start out.")
+        require_tokenizer(trained_on(path), self._require_tokenizer(), path=self.tokenizer_path, needed_by=str(path))
+        self.model.load_state_dict(other.state_dict())
 
     def _embed_tokenizer(self, tokenizer: VQVAE) -> None:
         config, found = self.model.config, tokenizer.config
