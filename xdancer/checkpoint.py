@@ -98,7 +98,7 @@ def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
 
 
 def stage_source(path: Path, stage: str) -> Path:
-    """Where a stage lies: `shipped` is the motion model in the package, a model folder holds one folder per stage, all else is taken as it is."""
+    """Where a stage lies: `shipped` names the motion model in the package, a model folder holds one folder per stage, else the path itself."""
     if str(path) == SHIPPED:
         return shipped_motion() / stage
     return path / stage if (path / stage / "config.json").is_file() else path
