@@ -14,11 +14,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("xdancer.commands.evaluate:evaluate", "beat, motion and video figures of dances, with nulls"),
     "export": ("xdancer.commands.export:export", "three checkpoints → one model folder"),
     "embedded": ("xdancer.commands.embedded:embedded", "write the embedded data set as shards"),
+    "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of stage 2: train, measure, tabulate"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
 }
 
 
-POSITIONAL = {"prepare", "shards"}
+POSITIONAL = {"prepare", "reproduce", "shards"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 

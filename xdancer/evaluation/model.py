@@ -47,7 +47,7 @@ def dance_clips(
     jobs = [(clip, clip) for clip in chosen] + [(clip, chosen[other]) for clip, other in zip(chosen, others, strict=True) if other is not None]
     dances: list[Pose] = []
     for begin in range(0, len(jobs), BATCH):
-        dances += _dance(tokenizer, gpt, jobs[begin : begin + BATCH], sampling, seed + begin, precision)
+        dances += dance_pairs(tokenizer, gpt, jobs[begin : begin + BATCH], sampling, seed + begin, precision)
         if progress is not None:
             progress("dances", len(dances), len(jobs))
     swapped = {dancer.key: (song, dance) for (dancer, song), dance in zip(jobs[len(chosen) :], dances[len(chosen) :], strict=True)}
@@ -64,7 +64,7 @@ def dance_clips(
     return len(chosen)
 
 
-def _dance(
+def dance_pairs(
     tokenizer: VQVAE, gpt: MotionGPT, pairs: list[tuple[Clip, Clip]], sampling: SamplingConfig, seed: int, precision: Precision
 ) -> list[Pose]:
     """From each pair's first clip's first pose to the second clip's song, over its whole length."""

@@ -1,0 +1,69 @@
+"""Tables of studies: paired differences, rows and flags that exist, seams."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xdancer.application import config_path
+from xdancer.errors import XDancerError
+from xdancer.motion_gpt.model import MotionGPTConfig
+from xdancer.reproduce.measure import border_frames, border_ratio, last_validation
+from xdancer.reproduce.plan import Layout, make_phases
+from xdancer.reproduce.summary import markdown, paired
+from xdancer.reproduce.tables import TABLES, chosen
+
+
+def test_paired_differences_know_what_seeds_share() -> None:
+    """Seeds differ by far more than the rows, and the pairing sees through it."""
+    reference = [{"gpt/beat_f1": 0.5 + 0.1 * seed} for seed in range(5)]
+    better = [{"gpt/beat_f1": 0.52 + 0.1 * seed + 0.001 * (-1) ** seed} for seed in range(5)]
+    found = paired(better, reference, "gpt/beat_f1")
+    assert found is not None
+    assert found.mean == pytest.approx(0.0202, abs=1e-6)
+    assert 0.018 < found.low < found.mean < found.high < 0.022
+    assert paired(better[:1], reference[:1], "gpt/beat_f1") is None
+
+
+def test_the_table_shows_absent_figures_as_such() -> None:
+    text = markdown({"both": [{"gpt/beat_f1": 0.5}] * 2, "paper": [{"gpt/beat_f1": 0.25}, {"gpt/beat_f1": None}]}, "both")
+    lines = text.splitlines()
+    assert lines[2].startswith("| both | 2 | – | – | 0.500 |")
+    assert lines[3].startswith("| paper | 2 | – | – | 0.250 |")
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_every_table_names_a_config_and_its_reference(name: str, tmp_path: Path) -> None:
+    table = TABLES[name]
+    assert table.reference in table.rows
+    assert config_path(table.config).is_file()
+    phases = make_phases(table, Layout(tmp_path, tmp_path / "data"), seeds=2, steps=None)
+    assert len(phases) == 2 + 2 * 2 * len(table.rows)
+    assert len({phase.name for phase in phases}) == len(phases)
+    assert all(set(phase.needs) <= {other.name for other in phases} for phase in phases)
+
+
+def test_unknown_rows_are_named() -> None:
+    with pytest.raises(XDancerError, match="'papier': no such row"):
+        chosen(TABLES["inputs"], ["papier"])
+    assert set(chosen(TABLES["inputs"], ["paper"]).rows) == {"paper", "both"}
+
+
+def test_a_jump_at_a_border_is_a_seam() -> None:
+    config = MotionGPTConfig(frames=32, overlap_frames=8)
+    borders = border_frames(config, 80)
+    assert borders == [32, 56]
+    pose = np.zeros((80, 60, 3), np.float32)
+    pose[..., 0] = np.sin(np.arange(80) / 5)[:, None]
+    assert border_ratio(pose, borders) == pytest.approx(1.0, abs=0.7)
+    pose[32:, :, 0] += 1
+    assert border_ratio(pose, borders) > 3
+    assert np.isnan(border_ratio(pose, []))
+
+
+def test_a_run_without_validation_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n49,3.1\n")
+    with pytest.raises(XDancerError, match="holds no validation"):
+        last_validation(tmp_path)
+    (tmp_path / "metrics.csv").write_text("step,train/loss,val/loss,val/music_gain\n49,3.1,,\n49,,2.5,0.1\n")
+    assert last_validation(tmp_path) == {"gpt/cross_entropy": 2.5, "gpt/music_gain": 0.1}

@@ -1,0 +1,58 @@
+"""`xdancer reproduce`: paired studies of stage 2 on the embedded data set, from nothing to a table."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from xdancer.errors import XDancerError
+
+
+def reproduce(
+    table: Literal["inputs", "ablations", "window"], *, out: Path = Path("runs/reproduce"), seeds: int = 5, steps: int | None = None,
+    rows: list[str] | None = None, jobs: int = 2,
+) -> Path:  # fmt: skip
+    """Train every row of a table from several seeds and compare them on the same held-out songs.
+
+    Each training takes one thread. Interrupted and started again with the same flags it continues; a finished table is printed again. `inputs`
+    asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `window` repeats the inputs in the paper's window.
+
+    Args:
+        table: which comparison.
+        out: folder of data, tokenizers, runs and tables.
+        seeds: trainings of each row; the same seeds, songs and first poses for all rows.
+        steps: optimiser steps of each training; the table's own number by default.
+        rows: only these rows (and the one they are compared with).
+        jobs: trainings side by side, one thread each.
+
+    Raises:
+        XDancerError: an unknown row, a folder of another study, or a phase that failed.
+    """
+    from rich.console import Console
+
+    from xdancer.demo.display import Display, clock
+    from xdancer.demo.lock import hold
+    from xdancer.demo.scheduler import run_phases
+    from xdancer.demo.state import open_state
+    from xdancer.evaluation.folder import write_json
+    from xdancer.files import write_text
+    from xdancer.reproduce.plan import Layout, make_phases
+    from xdancer.reproduce.summary import markdown
+    from xdancer.reproduce.tables import TABLES, chosen
+    from xdancer.workers import terminated_like_interrupted
+
+    if seeds < 1 or jobs < 1 or (steps is not None and steps < 1):
+        raise XDancerError(f"--seeds {seeds}, --jobs {jobs}, --steps {steps}: each must be at least 1.")
+    study, console = chosen(TABLES[table], rows), Console()
+    layout = Layout(root=out.absolute() / Path(study.config).stem, data=out.absolute() / "data")  # tables of one config share their rows
+    state = open_state(layout.root, {"config": study.config, "steps": steps})
+    phases = make_phases(study, layout, seeds=seeds, steps=steps)
+    with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
+        run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
+    figures = {row: [json.loads(layout.figures(row, seed).read_text()) for seed in range(seeds)] for row in study.rows}
+    text = markdown(figures, study.reference)
+    write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures})
+    write_text(layout.root / f"{table}.md", text)
+    console.print(f"{study.question}\n", soft_wrap=True)
+    print(text)
+    console.print(f"{layout.root / 'table.md'}, {table}.json; {clock(state.wall)} in all.", soft_wrap=True)
+    return layout.root / f"{table}.md"

@@ -1,0 +1,15 @@
+"""`python -m xdancer.reproduce --data … --run … --figures …`: measures one trained row, as a child of `xdancer reproduce`."""
+
+import sys
+
+from jsonargparse import auto_cli
+
+from xdancer.errors import XDancerError
+from xdancer.reproduce.measure import main
+
+if __name__ == "__main__":
+    try:
+        auto_cli(main, as_positional=False)
+    except XDancerError as error:
+        print(f"xdancer reproduce: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,98 @@
+"""One trained row: dances to held-out songs from one pose each, and their figures."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from xdancer.checkpoint import embedded_tokenizer, load_model
+from xdancer.errors import XDancerError
+from xdancer.evaluation.clips import Clip, read_clips
+from xdancer.evaluation.folder import write_json
+from xdancer.evaluation.model import BATCH, dance_pairs
+from xdancer.metrics.beat_alignment import score_beats
+from xdancer.metrics.motion_table import MotionItem, beat_clip, evaluate_motion
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
+from xdancer.motion_gpt.sampling import SamplingConfig
+
+SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
+
+
+def measure(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
+    """Let a run's model dance, and write its figures.
+
+    Args:
+        data: held-out shards.
+        run: run folder of stage 2.
+        figures: the .json to write.
+        clips: dances, each to its own song.
+        frames: length of each.
+        seed: of the sampling.
+    """
+    path = run / "last.ckpt"
+    gpt = load_model(path, MotionGPT)
+    chosen = [cut(clip, frames, gpt.config.music_lookahead_frames) for clip in read_clips(data, list(gpt.config.music_features), count=clips)]
+    tokenizer, dances = embedded_tokenizer(path)[0], list[NDArray[np.float32]]()
+    for begin in range(0, len(chosen), BATCH):
+        dances += dance_pairs(tokenizer, gpt, [(clip, clip) for clip in chosen[begin : begin + BATCH]], SAMPLING, seed + begin, "fp32")
+        print(f"dances {len(dances)}/{len(chosen)}", flush=True)
+    items = [
+        MotionItem(clip.key, generated=dance, true=clip.pose, beats=np.asarray(clip.meta["beats"], np.float64), tempo=clip.meta["tempo"])
+        for clip, dance in zip(chosen, dances, strict=True)
+    ]
+    borders = [border_ratio(dance, border_frames(gpt.config, len(dance))) for dance in dances]
+    extra = {
+        "gpt/border_ratio": float(np.nanmean(borders)), "gpt/parameters": sum(parameter.numel() for parameter in gpt.parameters()),
+        "gpt/beat_f1_by_clip": [_f1(item) for item in items], **last_validation(run),
+    }  # fmt: skip
+    write_json(figures, evaluate_motion(items, seed=seed) | extra)
+
+
+def cut(clip: Clip, frames: int, lookahead: int) -> Clip:
+    """The clip's first frames, with the music that the look-ahead reads behind them."""
+    music = {name: rows[: frames + lookahead] for name, rows in clip.music.items()}
+    return Clip(clip.key, clip.pose[:frames], clip.meta, music)
+
+
+def _f1(item: MotionItem) -> float | None:
+    clip = beat_clip(item.generated, item.beats, item.tempo, "seconds")
+    value = score_beats(clip.motion, clip.music, duration=clip.duration).f1
+    return value if np.isfinite(value) else None
+
+
+def border_frames(config: MotionGPTConfig, frames: int) -> list[int]:
+    """The frames at which a new segment begins to write."""
+    return list(range(config.frames, frames, config.frames - config.overlap_frames))
+
+
+def border_ratio(pose: Float[NDArray, "frame 60 3"], borders: list[int]) -> float:
+    """Mean acceleration of the body at the segments' borders over that of all frames; 1 = no seam shows, NaN without borders or movement."""
+    steps = np.linalg.norm(np.diff(pose[:, :18, :2], n=2, axis=0), axis=-1).mean(axis=1)  # entry t is the acceleration at frame t + 1
+    at = [border - 1 for border in borders if 1 <= border <= len(steps)]
+    return float(steps[at].mean() / steps.mean()) if at and steps.mean() > 0 else float("nan")
+
+
+def last_validation(run: Path) -> dict[str, float]:
+    """Cross-entropy on held-out windows at the end of the training, and how much it rises with other songs.
+
+    Raises:
+        XDancerError: the run did not validate.
+    """
+    names = {"val/loss": "gpt/cross_entropy", "val/music_gain": "gpt/music_gain"}
+    path, found = run / "metrics.csv", dict[str, float]()
+    if path.is_file():
+        with path.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                found |= {key: float(row[name]) for name, key in names.items() if row.get(name)}
+    if "gpt/cross_entropy" not in found:
+        raise XDancerError(f"{path} holds no validation. Train with trainer.val_check_interval equal to max_steps.")
+    return found
+
+
+def main(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
+    """As `measure`, without gradients."""
+    with torch.no_grad():
+        measure(data=data, run=run, figures=figures, clips=clips, frames=frames, seed=seed)

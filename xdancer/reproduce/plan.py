@@ -1,0 +1,88 @@
+"""A table as phases: data, one tokenizer, then for every seed and row a training and its measurement, seed by seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdancer.application import root
+from xdancer.demo.phase import Phase
+from xdancer.reproduce.tables import Table
+
+TOKENIZER_STEPS = 1500
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a study keeps its things."""
+
+    root: Path
+    data: Path
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.root / "vqvae"
+
+    def run(self, row: str, seed: int) -> Path:
+        """Folder of one training."""
+        return self.root / "runs" / f"{row.replace(' ', '_')}-{seed}"
+
+    def figures(self, row: str, seed: int) -> Path:
+        """Figures of one training."""
+        return self.run(row, seed) / "figures.json"
+
+
+def make_phases(table: Table, layout: Layout, *, seeds: int, steps: int | None) -> list[Phase]:
+    """All phases; those of earlier seeds first, so that a stopped study holds whole seeds."""
+    phases = [_data(table, layout), _tokenizer(table, layout)]
+    for seed in range(seeds):
+        for row in table.rows:
+            phases += [_training(table, layout, row, seed, steps), _measurement(table, layout, row, seed)]
+    return phases
+
+
+def _data(table: Table, layout: Layout) -> Phase:
+    flags = {
+        "--out": layout.data, "--clips": 480, "--val-clips": 8, "--test-clips": 40, "--video-clips": 0, "--evaluation-video-clips": 0,
+        "--features": '["librosa","beat_phase"]', "--workers": 2,
+    }  # fmt: skip
+    return Phase("data", "data set", ("-m", "xdancer", "embedded", *_words(flags)), threads=2, weight=160.0)
+
+
+def _tokenizer(table: Table, layout: Layout) -> Phase:
+    run = layout.tokenizer
+    flags = {
+        "--config": root() / "configs" / "demo" / "vqvae.yaml", "--run_dir": run, "--model.init_args.config.slots": table.slots,
+        "--trainer.max_steps": TOKENIZER_STEPS, **_splits(layout),
+    }  # fmt: skip
+    arguments = (str(root() / "train.py"), "fit", *_words(flags))
+    return Phase("vqvae", "tokenizer", arguments, needs=("data",), steps=TOKENIZER_STEPS, run_dir=run, weight=100.0)
+
+
+def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | None) -> Phase:
+    run, name = layout.run(row, seed), f"{row} {seed}"
+    flags: dict[str, object] = {
+        "--config": root() / "configs" / table.config, "--run_dir": run, "--seed_everything": seed, "--data.init_args.seed": seed,
+        "--model.init_args.tokenizer": layout.tokenizer / "last.ckpt", **_splits(layout), "--data.init_args.val": layout.data / "test",
+    }  # fmt: skip
+    if steps is not None:
+        flags |= {f"--{key}": steps for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
+    flags |= {f"--{key}": value for key, value in table.rows[row].items()}
+    arguments = (str(root() / "train.py"), "fit", *_words(flags))
+    return Phase(f"train {name}", f"train: {name}", arguments, needs=("vqvae",), steps=steps, run_dir=run, weight=110.0)
+
+
+def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
+    flags = {
+        "--data": layout.data / "test", "--run": layout.run(row, seed), "--figures": layout.figures(row, seed), "--clips": table.clips,
+        "--frames": table.frames, "--seed": seed,
+    }  # fmt: skip
+    arguments = ("-m", "xdancer.reproduce", *_words(flags))
+    return Phase(f"measure {row} {seed}", f"measure: {row} {seed}", arguments, needs=(f"train {row} {seed}",), weight=30.0)
+
+
+def _splits(layout: Layout) -> dict[str, object]:
+    return {f"--data.init_args.{split}": layout.data / split for split in ("train", "val", "test")}
+
+
+def _words(flags: dict[str, object]) -> Sequence[str]:
+    return [word for name, value in flags.items() for word in (name, str(value))]

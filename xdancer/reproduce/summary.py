@@ -1,0 +1,67 @@
+"""The table of a study: means over seeds, and differences from the reference row with paired intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Figures = Mapping[str, float | int | list[float | None] | None]
+COLUMNS = {
+    "cross-entropy": "gpt/cross_entropy",
+    "music gain": "gpt/music_gain",
+    "F1": "gpt/beat_f1",
+    "null": "gpt/beat_f1_null",
+    "speed": "gpt/speed_ratio",
+    "frozen": "gpt/frozen_share",
+    "jerk": "gpt/jerk_ratio",
+    "broken": "gpt/broken_share",
+    "kernel": "gpt/kernel_kinetic32",
+    "border": "gpt/border_ratio",
+}
+"""Column → figure; definitions in `metrics.motion_table` and `reproduce.measure`."""
+PAIRED = ("cross-entropy", "F1", "kernel")
+"""Columns whose difference from the reference row is given with an interval."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row against the reference row: mean over seeds of the difference, and the 95 % interval of that mean (Student's t)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_of(runs: Sequence[Figures], figure: str) -> float | None:
+    """Mean over the seeds that have the figure."""
+    values = [float(run[figure]) for run in runs if isinstance(run.get(figure), int | float)]  # type: ignore[arg-type]
+    return float(np.mean(values)) if values else None
+
+
+def paired(runs: Sequence[Figures], reference: Sequence[Figures], figure: str) -> Difference | None:
+    """Differences seed by seed; None with fewer than two pairs."""
+    pairs = [(run.get(figure), other.get(figure)) for run, other in zip(runs, reference, strict=True)]
+    values = np.array([float(a) - float(b) for a, b in pairs if isinstance(a, int | float) and isinstance(b, int | float)])
+    if len(values) < 2:
+        return None
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Difference(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
+
+
+def markdown(rows: Mapping[str, Sequence[Figures]], reference: str) -> str:
+    """The table for people: one line per row, differences in the last columns."""
+    heads = ["row", "n", *COLUMNS, *(f"Δ {name}" for name in PAIRED)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for name, runs in rows.items():
+        cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in COLUMNS.values())]
+        shared = min(len(runs), len(rows[reference]))
+        for column in PAIRED:
+            found = None if name == reference else paired(runs[:shared], rows[reference][:shared], COLUMNS[column])
+            cells.append("" if found is None else f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

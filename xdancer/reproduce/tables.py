@@ -1,0 +1,96 @@
+"""What is compared: each table is a base config and rows that change one thing, as flags of `train.py fit`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from xdancer.errors import XDancerError
+
+Flags = Mapping[str, object]
+MODEL, DATA = "model.init_args.config.", "data.init_args."
+
+
+@dataclass(frozen=True)
+class Table:
+    """A question, and the runs that answer it."""
+
+    question: str
+    config: str
+    """Below configs/: stage 2 at study size."""
+    rows: Mapping[str, Flags]
+    """Row → what it changes."""
+    reference: str
+    """The row that the others are compared with, seed by seed."""
+    slots: int
+    """Tokens per part of the tokenizer."""
+    clips: int = 40
+    """Held-out clips that are danced to, each with its own song."""
+    frames: int = 240
+    """Length of each dance."""
+
+
+def _both(**changes: object) -> dict[str, object]:
+    """Look-ahead and previous frames, and what else a row changes in the model."""
+    inputs: dict[str, object] = {f"{MODEL}music_lookahead_frames": 8, f"{DATA}lookahead_frames": 8, f"{MODEL}previous_frames": 2}
+    return inputs | {f"{MODEL}{name}": value for name, value in changes.items()}
+
+
+_INPUTS: dict[str, Flags] = {
+    "paper": {},
+    "look-ahead": {f"{MODEL}music_lookahead_frames": 8, f"{DATA}lookahead_frames": 8},
+    "previous frames": {f"{MODEL}previous_frames": 2},
+    "both": _both(),
+}
+_PHASE = {
+    f"{MODEL}music_features": '{"librosa": 35, "beat_phase": 4}',
+    f"{DATA}features": '["librosa", "beat_phase"]',
+}
+
+TABLES: dict[str, Table] = {
+    "inputs": Table(
+        question="Which inputs make beat synchrony learnable?",
+        config="studies/motion.yaml",
+        rows=_INPUTS
+        | {
+            "both + beat phase": _both() | _PHASE,
+            "both + relative positions": _both(relative_positions=True),
+            "both + parallel slots": _both(parallel_slots=True),
+        },
+        reference="both",
+        slots=2,
+    ),
+    "ablations": Table(
+        question="What do the parts of stage 2 add (the paper's table 3, with the inputs that learn)?",
+        config="studies/motion.yaml",
+        rows={
+            "both": _both(),
+            "no global music": _both(global_music=False),
+            "no motion context": _both(context_frames=0) | {f"{DATA}context_frames": 0},
+            "small": _both(layers=2, width=64),
+        },
+        reference="both",
+        slots=2,
+    ),
+    "window": Table(
+        question="The same inputs in the paper's window of 2224 positions, as far as a CPU allows",
+        config="studies/motion_window.yaml",
+        rows=_INPUTS,
+        reference="both",
+        slots=6,
+        clips=20,
+        frames=180,
+    ),
+}
+
+
+def chosen(table: Table, rows: list[str] | None) -> Table:
+    """The table with only some of its rows, the reference row always among them.
+
+    Raises:
+        XDancerError: a row that the table does not have.
+    """
+    if rows is None:
+        return table
+    unknown = [row for row in rows if row not in table.rows]
+    if unknown:
+        raise XDancerError(f"--rows {unknown[0]!r}: no such row. Choose among {', '.join(map(repr, table.rows))}.")
+    return replace(table, rows={name: flags for name, flags in table.rows.items() if name in rows or name == table.reference})
