@@ -13,8 +13,8 @@ def reproduce(
 ) -> Path:  # fmt: skip
     """Train every row of a table from several seeds and compare them on the same held-out songs.
 
-    Each training takes one thread. Interrupted and started again with the same flags it continues; a finished table is printed again. `inputs`
-    asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `window` repeats the inputs in the paper's window.
+    `inputs` asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `window` repeats the inputs in the
+    paper's window. Each training takes one thread. Interrupted and started again with the same flags it continues.
 
     Args:
         table: which comparison.
