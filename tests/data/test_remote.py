@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from xdancer.data.derive import add_feature
 from xdancer.data.shards import ShardReader
 from xdancer.errors import ShardError
 
@@ -53,7 +54,7 @@ def test_the_cache_keeps_its_bound(server, tmp_path, monkeypatch):
     first = reader.pose(0)
     for clip in range(8):
         reader.pose(clip)
-        assert len(list((tmp_path / "cache").glob("*/*.tar"))) <= 2
+        assert len(list((tmp_path / "cache").rglob("*.tar"))) <= 2
     np.testing.assert_array_equal(reader.pose(0), first)  # the file stays readable while it is open
     assert ShardReader(server).pose(0).shape == first.shape
     assert not list((tmp_path / "cache").glob("*/.*"))
@@ -68,3 +69,13 @@ def test_faults_are_named(server, tmp_path, tiny):
         reader.pose(5)
     with pytest.raises(ShardError, match=r"Cannot fetch http://127\.0\.0\.1:1/x/manifest\.json"):
         ShardReader("http://127.0.0.1:1/x")
+
+
+def test_added_features_are_fetched_too(server, tmp_path):
+    site = tmp_path / "site/train"
+    add_feature(site, "beat", {"width": 2, "version": "v1"}, lambda clip: np.full((clip.frames, 2), float(clip.key[-3:])))
+    reader = ShardReader(server)
+    assert tars() == 0
+    np.testing.assert_array_equal(reader.feature(5, "beat", 5, 9), np.full((4, 2), 5))
+    assert tars() == 1
+    assert Quiet.asked[-1].endswith("features/beat/shard-000002.tar")

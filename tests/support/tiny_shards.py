@@ -56,6 +56,6 @@ def corrupt(folder: Path, key: str, member: str) -> None:
     reader = ShardReader(folder)
     number = reader.position(key)
     offset, _ = reader._place(number, member)
-    with reader._shards[int(reader.shard_of[number])].open("r+b") as stream:
+    with reader.tars[int(reader.shard_of[number])].open("r+b") as stream:
         stream.seek(offset)
         stream.write(b"\xff" * 64)

@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 KEYPOINT_LAYOUT = "openpose18+hands42"
 SHARD_FILES = re.compile(r"manifest\.json|index\.json|shard-\d+\.tar")
 """The files of a split's folder."""
+FEATURES, DERIVED = "features", "derived.json"
+"""Sub-folder of a split with a folder for each feature added to it, and the file that describes one."""
 MAKE_SHARDS = "Make shards with `xdancer prepare VIDEO_DIR --out data` or `xdancer embedded --out data/demo`."
 """The next step in every message about missing shards."""
 
@@ -139,14 +141,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse to replace anything but shards: a folder may be absent, empty, or hold what a `ShardWriter` wrote and nothing else.
+    """Refuse to replace anything but shards: a folder may be absent, empty, or hold a split with features added to it and nothing else.
 
     Raises:
         ShardError: names what else is there.
     """
     if folder.is_dir():
         names = sorted(path.name for path in folder.iterdir())
-        foreign = [name for name in names if not SHARD_FILES.fullmatch(name)]
+        foreign = [name for name in names if not SHARD_FILES.fullmatch(name) and not _added_features(folder / name)]
         if names and not foreign and not _is_manifest(folder / "manifest.json"):
             foreign = names
     else:
@@ -156,6 +158,13 @@ def check_replaceable(folder: Path) -> None:
             f"{folder} holds what is no shards ({', '.join(foreign[:3])}{', …' * (len(foreign) > 3)}), which is never overwritten. "
             "Choose another --out, or move it away."
         )
+
+
+def _added_features(folder: Path) -> bool:
+    """Whether this is a split's folder of added features, finished or not."""
+    if folder.name != FEATURES or not folder.is_dir():
+        return False
+    return all(path.name.startswith(".") or (path / DERIVED).is_file() for path in folder.iterdir())
 
 
 def _is_manifest(path: Path) -> bool:

@@ -15,11 +15,14 @@ from xdancer.errors import ShardError
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """WebDataset cuts a name at its first dot; ustar headers hold 100 characters."""
 MEMBER_PATTERN = re.compile(r"[a-z][a-z0-9_]*\.(npy|json|mp4|m4a|jpg)")
-POSE, META, VIDEO, MASK, AUDIO = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a"
+POSE, META, VIDEO, MASK, AUDIO, TOKENS = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a", "tokens.npy"
 HEADER_BYTES = 256
 """Enough for the header of any array of ours (128 bytes)."""
 FLOAT32_FEATURES = ("librosa", "beat_phase")
 """Features stored as float32; the wide ones are float16."""
+NUMBERS = ("<f2", "<f4")
+"""What arrays hold; motion tokens alone are `TOKEN_NUMBERS`."""
+TOKEN_NUMBERS = ("<u2",)
 
 
 class DamagedSampleError(ShardError):
@@ -96,10 +99,10 @@ def decode_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-def parse_header(data: bytes, offset: int, size: int) -> ArrayLayout:
+def parse_header(data: bytes, offset: int, size: int, *, accepted: tuple[str, ...] = NUMBERS) -> ArrayLayout:
     """Layout of the array whose .npy member of `size` bytes starts at `offset`; `data` is its beginning.
 
-    Accepted: little-endian float16 and float32 in C order, exactly as long as the member. Nothing is ever unpickled.
+    Accepted: little-endian numbers of those kinds in C order, exactly as long as the member. Nothing is ever unpickled.
 
     Raises:
         ValueError: anything else.
@@ -110,8 +113,9 @@ def parse_header(data: bytes, offset: int, size: int) -> ArrayLayout:
         raise ValueError(f"npy version {version} is not accepted")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(stream)
-    if fortran or dtype.str not in ("<f2", "<f4"):
-        raise ValueError(f"an array of {dtype.str}{' in Fortran order' if fortran else ''} is not accepted, only <f2 and <f4 in C order")
+    if fortran or dtype.str not in accepted:
+        order = " in Fortran order" if fortran else ""
+        raise ValueError(f"an array of {dtype.str}{order} is not accepted, only {' and '.join(accepted)} in C order")
     layout = ArrayLayout(offset + stream.tell(), dtype, tuple(shape))
     if not shape or stream.tell() + layout.row_bytes * shape[0] != size:
         raise ValueError(f"shape {tuple(shape)} of {dtype.str} does not fill its {size} bytes")

@@ -45,8 +45,16 @@ class RemoteFolder:
     def fetch_index(self) -> Path:
         """Fetch manifest and index anew; returns the local folder."""
         for name in ("manifest.json", "index.json"):
-            self._download(name)
+            self.fetch(name)
         return self.folder
+
+    def fetch(self, name: str) -> Path:
+        """Fetch a file anew; returns its local copy.
+
+        Raises:
+            ShardError: it cannot be fetched.
+        """
+        return self._download(name)
 
     def fetch_tar(self, name: str, *, size: int, sha256: str) -> Path:
         """The tar's local copy, fetched if it is not there.
@@ -65,7 +73,7 @@ class RemoteFolder:
     def _download(self, name: str, *, sha256: str | None = None) -> Path:
         path = self.folder / name
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as temporary:
                 with urllib.request.urlopen(f"{self.url}/{name}", timeout=TIMEOUT) as answer, temporary.open("wb") as file:
                     shutil.copyfileobj(answer, file, 1 << 20)
@@ -81,7 +89,7 @@ class RemoteFolder:
     def _make_room(self, size: int) -> None:
         """Remove the tars that were read longest ago until `size` bytes fit under the limit."""
         kept = []
-        for path in self.root.glob("*/*.tar"):
+        for path in self.root.rglob("*.tar"):
             with contextlib.suppress(OSError):  # gone meanwhile
                 state = path.stat()
                 kept.append((state.st_mtime, state.st_size, path))

@@ -1,17 +1,17 @@
 """Checking shards: checksums, index against tars, accepted members only, and every array, video and sound of every clip."""
 
-import hashlib
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from xdancer.data.manifest import MAKE_SHARDS
+from xdancer.data.manifest import DERIVED, MAKE_SHARDS
 from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, VIDEO
 from xdancer.data.reader import ShardReader
+from xdancer.data.tar_output import sha256_of
 from xdancer.errors import MediaError, ShardError
 from xdancer.media import probe, read_audio
 from xdancer.types import FPS
@@ -106,13 +106,22 @@ def verify_split(folder: Path) -> SplitReport:
 
 
 def _tar_problems(reader: ShardReader) -> Iterator[str]:
-    """Checksums, and the index against what really lies in the tars."""
-    indexed = reader.places()
-    for path in reader.tars:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != reader.manifest.sha256.get(path.name):
-            yield f"{path}: sha256 is {digest[:12]}…, manifest.json has {str(reader.manifest.sha256.get(path.name))[:12]}…"
+    """Checksums and indices of the split's tars and of those added to it."""
+    yield from tar_problems(reader.tars, reader.manifest.sha256, reader.places(), checksums="manifest.json", index="index.json")
+    for member, derived in reader.derived.items():
+        keys = zip(reader.keys, reader.shard_of.tolist(), derived.manifest.places, strict=True)
+        places = {(derived.tars.paths[shard].name, key, member): (place[0], place[1]) for key, shard, place in keys}
+        yield from tar_problems(derived.tars.paths, derived.tars.sha256, places, checksums=DERIVED, index=DERIVED)
+
+
+def tar_problems(
+    paths: Sequence[Path], sha256: Mapping[str, str], indexed: dict[tuple[str, str, str], tuple[int, int]], *, checksums: str, index: str
+) -> Iterator[str]:
+    """Tars against the checksums and the (tar, key, member) → (offset, size) that files of those names give."""
+    for path in paths:
+        digest = sha256_of(path)
+        if digest != sha256.get(path.name):
+            yield f"{path}: sha256 is {digest[:12]}…, {checksums} has {str(sha256.get(path.name))[:12]}…"
         try:
             with tarfile.open(path, "r:") as tar:
                 for entry in tar:
@@ -120,11 +129,11 @@ def _tar_problems(reader: ShardReader) -> Iterator[str]:
                     if not entry.isfile() or not KEY_PATTERN.fullmatch(key) or not MEMBER_PATTERN.fullmatch(member):
                         yield f"{path}: member {entry.name!r} is not accepted (only npy, json, mp4, m4a and jpg files of a clip)"
                     elif indexed.pop((path.name, key, member), None) != (entry.offset_data, entry.size):
-                        yield f"{path}: member {entry.name!r} lies elsewhere than index.json says"
+                        yield f"{path}: member {entry.name!r} lies elsewhere than {index} says"
         except (tarfile.TarError, OSError, EOFError) as error:
             yield f"{path}: not a readable tar ({error})"
     for name, key, member in indexed:
-        yield f"{reader.folder / name}: {key}.{member} of index.json is not there"
+        yield f"{paths[0].with_name(name)}: {key}.{member} of {index} is not there"
 
 
 def _clip_problems(reader: ShardReader, clip: int) -> Iterator[str]:

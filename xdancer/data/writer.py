@@ -1,8 +1,6 @@
 """Writing shards: standard WebDataset tars, an index of member offsets and a manifest; all or nothing."""
 
-import hashlib
 import json
-import os
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -11,10 +9,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from webdataset.writer import TarWriter
 
 from xdancer.data.manifest import SCHEMA_VERSION, FeatureInfo, Manifest, check_replaceable, complete_meta, meta_fault
 from xdancer.data.members import AUDIO, FLOAT32_FEATURES, MASK, META, POSE, VIDEO, check_key, encode_array, encode_json
+from xdancer.data.tar_output import TarOutput, sha256_of
 from xdancer.errors import ShardError
 from xdancer.files import replace_folder
 from xdancer.skeleton import KEYPOINT_COUNT
@@ -65,8 +63,7 @@ class ShardWriter:
         self._shards: list[dict[str, Any]] = []
         self._counts = dict.fromkeys(("frames", "video", "mask", "audio"), 0)
         self._in_shard = 0
-        self._stream: _Sink | None = None
-        self._tar: TarWriter | None = None
+        self._tar: TarOutput | None = None
 
     def __enter__(self) -> "ShardWriter":
         check_replaceable(self.folder)
@@ -88,7 +85,7 @@ class ShardWriter:
             if self._tar is None:
                 self._open_shard()
             assert self._tar is not None
-            self._tar.write({"__key__": sample.key, **members})
+            self._tar.write(sample.key, members)
             self._in_shard += 1
             if self._in_shard == self.samples_per_shard:
                 self._close_shard()
@@ -109,33 +106,21 @@ class ShardWriter:
         except OSError as error:
             raise self._failed(error) from error
         finally:
-            if self._stream is not None:
-                self._abandon()
+            if self._tar is not None:
+                self._tar.abandon()
+                self._tar = None
             shutil.rmtree(self.temporary, ignore_errors=True)
 
     def _open_shard(self) -> None:
         name = f"shard-{len(self._shards):06d}.tar"
         self._shards.append({"name": name, "bytes": 0})
-        self._stream = _Sink(self.temporary / name)
-        sink: Any = self._stream  # a stream tar needs nothing but write()
-        self._tar = TarWriter(sink, encoder=False, mtime=0, mode=0o644, user="xdancer", group="xdancer")
+        self._tar = TarOutput(self.temporary / name)
         self._in_shard = 0
 
     def _close_shard(self) -> None:
         assert self._tar is not None
-        assert self._stream is not None
-        self._tar.close()
-        self._stream.finish()
-        self._tar = self._stream = None
-        self._shards[-1]["bytes"] = (self.temporary / self._shards[-1]["name"]).stat().st_size
-
-    def _abandon(self) -> None:
-        """Close the open tar after an error."""
-        assert self._stream is not None
-        self._stream.abandon()
-        if self._tar is not None:
-            self._tar.close()
-        self._tar = self._stream = None
+        self._shards[-1]["bytes"] = self._tar.finish()
+        self._tar = None
 
     def _commit(self) -> None:
         if self._tar is not None:
@@ -143,8 +128,7 @@ class ShardWriter:
         digests = {}
         for shard in self._shards:
             path = self.temporary / shard["name"]
-            with path.open("rb") as stream:
-                digests[shard["name"]] = hashlib.file_digest(stream, "sha256").hexdigest()
+            digests[shard["name"]] = sha256_of(path)
             for key, member, place in list_members(path):
                 self._clips[key].setdefault("members", {})[member] = place
         counts = {"clips": len(self._clips), "shards": len(self._shards), **self._counts}
@@ -159,29 +143,6 @@ class ShardWriter:
         return ShardError(
             f"Cannot write shards to {self.folder}: {reason}. No part of them was left; free space and start again, or choose another --out."
         )
-
-
-class _Sink:
-    """The file behind a tar; once abandoned it swallows what the tar still wants to write."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
-
-    def write(self, data: bytes) -> int:
-        if self._file.closed:
-            return len(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        return len(data)
-
-    def finish(self) -> None:
-        """To the disk, not only to the system's memory."""
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-    def abandon(self) -> None:
-        self._file.close()
 
 
 def encode_sample(sample: ClipSample, features: Features) -> dict[str, bytes]:
