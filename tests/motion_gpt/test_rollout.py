@@ -1,11 +1,17 @@
 """Rollout: any length, the start kept, segments that see what training showed them, equal seeds give equal dances."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from xdancer.motion_gpt import rollout
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, Segment
-from xdancer.motion_gpt.rollout import context_frames_before, generate_motion, pad_music
+from xdancer.motion_gpt.rollout import context_frames_before, generate_motion, pad_music, stream_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.types import MotionTokens
 
@@ -50,13 +56,13 @@ def test_segments_see_overlap_context_previous_frames_and_their_own_music(
     tiny_gpt: MotionGPT, make_music, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Segment, int]] = []
-    sample = rollout.sample_segment
+    sample = rollout.sample_frames
 
-    def record(gpt: MotionGPT, segment: Segment, **settings) -> torch.Tensor:
+    def record(gpt: MotionGPT, segment: Segment, **settings) -> Iterator[torch.Tensor]:
         seen.append((segment, settings["given"]))
         return sample(gpt, segment, **settings)
 
-    monkeypatch.setattr(rollout, "sample_segment", record)
+    monkeypatch.setattr(rollout, "sample_frames", record)
     music = make_music(12)
     ids = generate_motion(tiny_gpt, music, start_tokens(), frames=8).ids
     (first, given_first), (second, given_second), (third, _) = seen
@@ -70,6 +76,71 @@ def test_segments_see_overlap_context_previous_frames_and_their_own_music(
     stacked = tiny_gpt.stack_music(music)
     assert torch.equal(second.music, stacked[:, 2:6])
     assert torch.equal(third.context_music, stacked[:, 2:4])
+
+
+def test_a_stream_yields_the_same_dance_frame_by_frame(tiny_gpt: MotionGPT, make_music) -> None:
+    """Its first frames come before the others are drawn, of which there may be any number."""
+    music, start = make_music(12), start_tokens()
+    whole = generate_motion(tiny_gpt, music, start, frames=9, generator=torch.Generator().manual_seed(5)).ids
+    steps = stream_motion(tiny_gpt, music, start, frames=10**12, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(next(steps), start.ids[:, 0])
+    assert torch.equal(torch.stack([next(steps) for _ in range(8)], dim=1), whole[:, 1:])
+
+
+LONG_DANCE = """
+import gc, sys
+from pathlib import Path
+import numpy as np, torch
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
+from xdancer.motion_gpt.rollout import stream_motion
+from xdancer.types import MotionTokens
+
+config = MotionGPTConfig(
+    layers=1, heads=1, width=8, frames=4, context_frames=1, overlap_frames=2, parts=2, slots=1, codes=7, music_features={"jukebox": 4800},
+)
+mapped = {"jukebox": np.load(sys.argv[1], mmap_mode="r")}
+assert mapped["jukebox"].nbytes > 5e6
+
+def held():
+    gc.collect()
+    tensors = sum(value.numel() for value in gc.get_objects() if issubclass(type(value), torch.Tensor))
+    return tensors, int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+steps = stream_motion(MotionGPT(config).eval(), mapped, MotionTokens(torch.zeros(1, 1, 2, 1, dtype=torch.long)), frames=602)
+seen = [held() for index, _ in enumerate(steps) if index in (101, 351, 601)]
+assert len({tensors for tensors, _ in seen}) == 1, seen
+assert seen[2][1] - seen[1][1] < 1e6, seen
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process from /proc")
+def test_a_long_dance_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    """In a process of its own, without the shape checks of the tests, which keep what they see."""
+    np.save(tmp_path / "song.npy", np.zeros((602, 4800), np.float16))
+    subprocess.run([sys.executable, "-c", LONG_DANCE, str(tmp_path / "song.npy")], check=True, timeout=120)
+
+
+def test_a_mapped_file_is_read_like_a_tensor(tiny_gpt: MotionGPT, make_music, tmp_path: Path) -> None:
+    music, start = make_music(12, 1), start_tokens()
+    for name, value in music.items():
+        np.save(tmp_path / f"{name}.npy", value[0].numpy())
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in music}
+    dances = [generate_motion(tiny_gpt, songs, start, frames=7, generator=torch.Generator().manual_seed(0)).ids for songs in (music, mapped)]
+    assert torch.equal(*dances)
+
+
+def test_styles_and_figures_reach_every_segment(make_gpt, make_music) -> None:
+    gpt = make_gpt(styles=("calm", "wild"), motion_figures=True, layers=1)
+    music, start = make_music(9, 1), start_tokens(1)
+
+    def dance(asked: dict[str, torch.Tensor], guidance: float = 1.0) -> torch.Tensor:
+        sampling, generator = SamplingConfig(guidance=guidance), torch.Generator().manual_seed(0)
+        return generate_motion(gpt, music, start, frames=6, sampling=sampling, generator=generator, asked=asked).ids
+
+    plain = dance({})
+    assert torch.equal(plain, dance({"style": torch.tensor([-1]), "figures": torch.full((1, 2), torch.nan)}))
+    assert not torch.equal(plain, dance({"figures": torch.tensor([[0.5, 2.0]])}))
+    assert not torch.equal(*(dance({"style": torch.tensor([style])}, guidance=1.5) for style in (0, 1)))
 
 
 def test_context_is_spread_over_the_frames_before() -> None:

@@ -1,104 +1,128 @@
 """A dance of any length: segment after segment, each continuing the overlap with the one before (paper: Long generation)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from xdancer.motion_gpt.model import ABSENT, MotionGPT, Segment
-from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
+from xdancer.motion_gpt.arrival import Arrival, approach
+from xdancer.motion_gpt.editing import MotionEdit
+from xdancer.motion_gpt.model import MotionGPT
+from xdancer.motion_gpt.sampling import SamplingConfig, sample_frames
+from xdancer.motion_gpt.window import Music, Window, context_frames_before, music_rows
 from xdancer.types import MotionTokens
 
-
-def context_frames_before(begin: int, *, count: int, span: int) -> list[int]:
-    """`count` frames spread evenly over the up to `span` frames before a segment; none before the dance begins."""
-    first = max(0, begin - span)
-    if begin == 0 or count == 0:
-        return []
-    step = (begin - first) / count
-    return [first + int((index + 0.5) * step) for index in range(count)]
+__all__ = ["Music", "context_frames_before", "generate_motion", "pad_music", "stream_motion"]
 
 
 def pad_music(music: list[Mapping[str, Float[Tensor, "_ _"]]]) -> dict[str, Float[Tensor, "batch frame _"]]:
     """Songs of unequal length as one batch, the shorter ones continued by zeros. Cut the dances to their songs' lengths afterwards."""
     longest = max(len(value) for song in music for value in song.values())
-    return {name: torch.stack([_rows(song[name][None], 0, longest)[0] for song in music]) for name in music[0]}
+    return {name: torch.stack([music_rows(song[name][None], 0, longest)[0] for song in music]) for name in music[0]}
 
 
-def _rows(value: Float[Tensor, "batch frame width"], begin: int, count: int) -> Tensor:
-    """`count` rows from `begin`; zeros where the song is over, as in the training data."""
-    found = value[:, begin : begin + count]
-    return F.pad(found, (0, 0, 0, count - found.shape[1]))
-
-
-@torch.no_grad()
 def generate_motion(
     gpt: MotionGPT,
-    music: Mapping[str, Float[Tensor, "batch rows _"]],
+    music: Music,
     start: MotionTokens,
     *,
     frames: int,
     sampling: SamplingConfig = SamplingConfig(),
     generator: torch.Generator | None = None,
+    edit: MotionEdit | None = None,
+    arrival: Arrival | None = None,
+    asked: Mapping[str, Tensor] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> MotionTokens:
-    """Tokens of `frames` frames whose first frames are `start`.
-
-    Memory beyond the result does not grow with the length: one window's cache, one window's music at a time.
-
-    Args:
-        gpt: the model; put it in eval mode.
-        music: features by name, row 0 = frame 0. Rows behind `frames` serve as look-ahead; missing rows are zeros.
-        start: at least one frame of tokens, usually those of the portrait's pose; it becomes the beginning of the dance.
-        frames: length of the result, `start` included.
-        sampling: how tokens are drawn.
-        generator: source of randomness on the model's device; equal seeds give equal dances.
-        progress: called with the number of finished frames after each segment.
-    """
-    config, device = gpt.config, start.ids.device
-    known = start.ids.shape[1]
-    if not 1 <= known <= frames:
-        raise ValueError(f"start has {known} frames; it needs at least 1 and at most the {frames} frames asked for.")
-    ids = torch.zeros(len(start.ids), frames, config.parts, config.slots, dtype=torch.long, device=device)
-    ids[:, :known] = start.ids
-    cache = gpt.transformer.new_cache(len(ids) * (1 if sampling.guidance == 1 else 2), gpt.layout.window)
-    while known < frames:
-        begin = 0 if known < config.frames else known - config.overlap_frames
-        stop = min(begin + config.frames, frames)
-        segment = _segment(gpt, music, ids, begin, known)
-        ids[:, begin:stop] = sample_segment(
-            gpt, segment, given=known - begin, frames=stop - begin, sampling=sampling, generator=generator, cache=cache
-        )
-        known = stop
+    """All tokens that `stream_motion` yields, arguments likewise; `progress` is called with the number of finished frames after each."""
+    ids = torch.zeros(len(start.ids), frames, *start.ids.shape[2:], dtype=torch.long, device=start.ids.device)
+    steps = stream_motion(
+        gpt, music, start, frames=frames, sampling=sampling, generator=generator, edit=edit, arrival=arrival, asked=asked
+    )  # fmt: skip
+    for index, frame in enumerate(steps):
+        ids[:, index] = frame
         if progress is not None:
-            progress(known)
+            progress(index + 1)
     return MotionTokens(ids)
 
 
-def _segment(gpt: MotionGPT, music: Mapping[str, Tensor], ids: Tensor, begin: int, known: int) -> Segment:
-    """The window that starts at frame `begin`, its tokens known up to frame `known`."""
-    config, batch = gpt.config, len(ids)
+@torch.no_grad()
+def stream_motion(
+    gpt: MotionGPT,
+    music: Music,
+    start: MotionTokens,
+    *,
+    frames: int,
+    sampling: SamplingConfig = SamplingConfig(),
+    generator: torch.Generator | None = None,
+    edit: MotionEdit | None = None,
+    arrival: Arrival | None = None,
+    asked: Mapping[str, Tensor] | None = None,
+) -> Iterator[Int[Tensor, "batch part slot"]]:
+    """Tokens frame by frame as they are decoded, those of `start` first.
+
+    Memory does not grow with the length: one window's cache, tokens and music at a time.
+
+    Args:
+        gpt: the model; put it in eval mode.
+        music: features by name, row 0 = frame 0; arrays may be memory-mapped. Rows behind `frames` serve as look-ahead; missing rows are zeros.
+        start: at least one frame of tokens, usually those of the portrait's pose; it becomes the beginning of the dance.
+        frames: length of the dance, `start` included.
+        sampling: how tokens are drawn.
+        generator: source of randomness on the model's device; equal seeds give equal dances.
+        edit: tokens that the dance must have, also in place of `start`'s.
+        arrival: how frames that are locked as a whole are approached; without it the dance jumps to them. The frames of the way come together.
+        asked: what else is asked for, by name of the segment's field: `style`, `figures`.
+
+    Raises:
+        ValueError: `start` is empty or longer than the dance, or the edit does not fit the model's tokens.
+    """
+    device, known = start.ids.device, start.ids.shape[1]
+    if not 1 <= known <= frames:
+        raise ValueError(f"start has {known} frames; it needs at least 1 and at most the {frames} frames asked for.")
+    edit = _checked(gpt, edit, len(start.ids)).to(device)
+    window = Window(gpt, music, MotionTokens(edit.apply(start.ids.long())), edit, asked or {})
+    yield from window.past.unbind(1)
+    window.move()
+    cache = gpt.transformer.new_cache(len(start.ids) * (1 if sampling.guidance == 1 else 2), gpt.layout.window)
+    while window.known < frames:
+        stop, target = min(window.stop, frames), None
+        if arrival is not None:
+            stop, target = _next_stop(window, stop, frames, arrival.frames)
+            if target is not None:
+                yield from approach(window, target, arrival, sampling=sampling, generator=generator).unbind(1)
+                continue
+        decoded = []
+        for frame in sample_frames(
+            gpt, window.segment(), given=window.known - window.begin, frames=stop - window.begin, sampling=sampling, locked=window.locked(),
+            generator=generator, cache=cache,
+        ):  # fmt: skip
+            decoded.append(frame)
+            yield frame
+        window.append(torch.stack(decoded, dim=1))
+
+
+def _next_stop(window: Window, stop: int, frames: int, way: int) -> tuple[int, int | None]:
+    """How far the dance goes on freely; with a number where instead the way to a locked frame begins now."""
+    target = window.edit.next_whole(window.known)
+    if target is None or target >= frames:
+        return stop, None
+    if target > window.known:
+        return min(stop, max(window.known, target - way)), target if target - way <= window.known else None
+    while target < stop and window.edit.whole(target):
+        target += 1
+    return target, None
+
+
+def _checked(gpt: MotionGPT, edit: MotionEdit | None, batch: int) -> MotionEdit:
+    config = gpt.config
     shape = (config.parts, config.slots)
-    motion = ids.new_zeros(batch, config.frames, *shape)
-    motion[:, : known - begin] = ids[:, begin:known]
-    previous = ids.new_full((batch, config.previous_frames, *shape), ABSENT)
-    seen = min(begin, config.previous_frames) if config.context_frames else 0  # without motion context nothing before the segment is shown
-    if seen:
-        previous[:, -seen:] = ids[:, begin - seen : begin]
-    index = context_frames_before(begin, count=config.context_frames, span=config.frames - config.overlap_frames)
-    stacked = _stacked(gpt, music, begin, config.frames)
-    if index:
-        context = ids[:, index]
-        context_music = torch.cat([_stacked(gpt, music, frame, 1) for frame in index], dim=1)
-    else:
-        context = ids.new_full((batch, config.context_frames, *shape), ABSENT)
-        context_music = stacked.new_zeros(batch, config.context_frames, stacked.shape[-1])
-    return Segment(motion, context, previous, stacked, context_music, torch.ones(batch, dtype=torch.bool, device=ids.device))
-
-
-def _stacked(gpt: MotionGPT, music: Mapping[str, Tensor], begin: int, count: int) -> Tensor:
-    """`count` frames of normalised music from `begin`, each with its look-ahead."""
-    rows = count + gpt.config.music_lookahead_frames
-    return gpt.stack_music({name: _rows(value, begin, rows) for name, value in music.items()})
+    if edit is None:
+        return MotionEdit(torch.zeros(1, 0, *shape, dtype=torch.long), torch.zeros(1, 0, *shape, dtype=torch.bool))
+    if edit.tokens.shape[2:] != shape or len(edit.tokens) not in (1, batch):
+        raise ValueError(f"An edit of {tuple(edit.tokens.shape)} for {batch} dances of {shape[0]} parts × {shape[1]} slots.")
+    held = edit.tokens[edit.locked]
+    if held.numel() and not 0 <= int(held.min()) <= int(held.max()) < config.codes:
+        raise ValueError(f"Locked tokens from {int(held.min())} to {int(held.max())}; the model has codes 0 … {config.codes - 1}.")
+    return edit

@@ -103,7 +103,7 @@ def sample_segment(
     given: int,
     frames: int,
     sampling: SamplingConfig,
-    locked: Bool[Tensor, "batch frame part slot"] | None = None,
+    locked: Bool[Tensor, "batch window part slot"] | None = None,
     generator: torch.Generator | None = None,
     cache: KeyValueCache | None = None,
 ) -> Int[Tensor, "batch frame part slot"]:
