@@ -4,7 +4,7 @@ The network's front-end and mid-end in PyTorch with the weights of `MTT_musicnn`
 (hop 256 at 16 kHz) and are interpolated linearly at the video frames' times t/30 s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
 import numpy as np
@@ -22,8 +22,8 @@ SAMPLE_RATE = 16000
 HOP = 256
 BANDS = 96
 WIDTH = 753
-CHUNK = 2048
-"""Rows computed at once: 33 s of sound, some 200 MB."""
+PIECE = 960
+"""Frames computed at once: 32 s of sound, some 200 MB."""
 HALO = 80
 """Rows on either side that a row can see: 64 of the longest temporal filter and 3 × 3 of the mid-end, rounded up."""
 
@@ -102,12 +102,15 @@ class Musicnn(nn.Module):
                 normalise(block.norm, index + 1)
 
 
-def log_mel(sound: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "time 96"]:
-    """Musicnn's input: log10(1 + 10⁴ · mel power), 96 bands, 62.5 rows a second."""
+def log_mel(sound: Float[np.ndarray, " sample"], start: int = 0, stop: int | None = None) -> Float[np.ndarray, "time 96"]:
+    """Musicnn's input: log10(1 + 10⁴ · mel power), 96 bands, 62.5 rows a second; rows [start, stop) only of those of the whole sound."""
     librosa = load_librosa()
 
-    mel = librosa.feature.melspectrogram(y=sound, sr=SAMPLE_RATE, n_fft=512, hop_length=HOP, n_mels=BANDS).T
-    return np.log10(1.0 + 1e4 * mel).astype(np.float32)
+    first = max(0, start - 1)  # a row reads its own hop and the one before it
+    last = None if stop is None else stop * HOP
+    mel = librosa.feature.melspectrogram(y=sound[first * HOP : last], sr=SAMPLE_RATE, n_fft=2 * HOP, hop_length=HOP, n_mels=BANDS).T
+    rows = mel[start - first : None if stop is None else stop - first]
+    return np.log10(1.0 + 1e4 * rows).astype(np.float32)
 
 
 class MusicnnEncoder:
@@ -126,24 +129,32 @@ class MusicnnEncoder:
     def version(self) -> str:
         return f"mtt-1+librosa{version('librosa')}"
 
-    @torch.inference_mode()
     def __call__(self, waveform: Float[np.ndarray, " sample"], sample_rate: int, frames: int) -> Float[np.ndarray, "frame 753"]:
         """Features of the first `frames` video frames; a shorter sound is padded with silence."""
+        return np.concatenate(list(self.pieces(waveform, sample_rate, frames)))
+
+    def pieces(self, waveform: Float[np.ndarray, " sample"], sample_rate: int, frames: int) -> Iterator[Float[np.ndarray, "row 753"]]:
+        """The same rows, piece by piece, each computed with as many neighbours as it can see: the same numbers as at once."""
         samples = max(SAMPLE_RATE // 2, round(frames * SAMPLE_RATE / FPS))
-        mel = torch.from_numpy(log_mel(fit_length(resample(waveform, sample_rate, SAMPLE_RATE), samples)))
-        rows = torch.cat([self._chunk(mel, start) for start in range(0, len(mel), CHUNK)])
-        return interpolate_rows(rows.numpy(), SAMPLE_RATE / HOP, frames)
+        sound = fit_length(resample(waveform, sample_rate, SAMPLE_RATE), samples)
+        rows = 1 + samples // HOP
+        for begin in range(0, frames, PIECE):
+            moments = np.arange(begin, min(frames, begin + PIECE)) * SAMPLE_RATE / HOP / FPS
+            start, stop = int(moments[0]), min(rows, int(moments[-1]) + 2)
+            yield interpolate_rows(self._rows(sound, start, stop, rows), moments - start)
 
-    def _chunk(self, mel: Tensor, start: int) -> Tensor:
-        """Rows [start, start + CHUNK), computed with as many neighbours as they can see: the same numbers as without chunks."""
-        first, stop = max(0, start - HALO), min(len(mel), start + CHUNK + HALO)
-        rows: Tensor = self.model(mel[first:stop])
-        return rows[start - first : min(start + CHUNK, len(mel)) - first]
+    @torch.inference_mode()
+    def _rows(self, sound: Float[np.ndarray, " sample"], start: int, stop: int, rows: int) -> Float[np.ndarray, "time 753"]:
+        """Rows [start, stop) of the sound's `rows`."""
+        first = max(0, start - HALO)
+        mel = log_mel(sound, first, min(rows, stop + HALO))
+        found: Tensor = self.model(torch.from_numpy(mel))
+        return found[start - first : stop - first].numpy()
 
 
-def interpolate_rows(rows: Float[np.ndarray, "time width"], rate: float, frames: int) -> Float[np.ndarray, "frame width"]:
-    """Rows at `rate` Hz (row j at j/rate s) read linearly at the video frames' times t/30 s; the last row is held."""
-    position = np.clip(np.arange(frames) * rate / FPS, 0, len(rows) - 1)
+def interpolate_rows(rows: Float[np.ndarray, "time width"], position: Float[np.ndarray, " frame"]) -> Float[np.ndarray, "frame width"]:
+    """Rows read linearly at fractional positions; the last row is held."""
+    position = np.clip(position, 0, len(rows) - 1)
     left = np.minimum(position.astype(int), max(len(rows) - 2, 0))
     right = np.minimum(left + 1, len(rows) - 1)
     weight = (position - left).astype(np.float32)[:, None]
