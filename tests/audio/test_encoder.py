@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from xdancer.audio import musicnn
-from xdancer.audio.encoder import FEATURE_WIDTHS, MusicEncoder, encode_music, feature_table, make_encoder
+from xdancer.audio import encoder, feature_cache, musicnn
+from xdancer.audio.encoder import (
+    FEATURE_WIDTHS,
+    MusicEncoder,
+    PiecewiseEncoder,
+    encode_music,
+    encode_music_to_disk,
+    feature_table,
+    make_encoder,
+)
 from xdancer.audio.librosa_features import BEAT_COLUMN
 from xdancer.audio.musicnn import Musicnn, MusicnnEncoder, interpolate_rows, log_mel
 from xdancer.audio.waveform import is_silent, resample
@@ -53,12 +61,22 @@ def test_features_do_not_depend_on_the_sample_rate():
         assert np.corrcoef(low[name].ravel(), high[name].ravel())[0, 1] > 0.98
 
 
-def test_musicnn_chunks_have_no_seams(monkeypatch):
-    encoder = MusicnnEncoder()
+def test_musicnn_pieces_have_no_seams(monkeypatch):
+    network = MusicnnEncoder()
     sound = np.random.default_rng(0).normal(size=5 * 16000).astype(np.float32) * 0.1
-    whole = encoder(sound, 16000, 150)
-    monkeypatch.setattr(musicnn, "CHUNK", 100)
-    np.testing.assert_allclose(encoder(sound, 16000, 150), whole, atol=1e-4)
+    whole = network(sound, 16000, 150)
+    monkeypatch.setattr(musicnn, "PIECE", 40)
+    pieces = list(network.pieces(sound, 16000, 150))
+    assert [len(piece) for piece in pieces] == [40, 40, 40, 30]
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-5)
+
+
+def test_rows_of_a_part_are_those_of_the_whole_spectrogram():
+    sound = np.random.default_rng(0).normal(size=3 * 16000).astype(np.float32) * 0.1
+    mel = log_mel(sound)
+    assert len(mel) == 1 + len(sound) // 256
+    for start, stop in ((0, 50), (1, 2), (70, 188), (100, len(mel))):
+        np.testing.assert_allclose(log_mel(sound, start, stop), mel[start:stop], atol=1e-6)
 
 
 def test_musicnn_convolutions_are_torchs():
@@ -106,10 +124,10 @@ def test_musicnn_with_its_own_head_recognises_rock(shared):
     assert {"guitar", "rock"} <= best
 
 
-def test_interpolation_reads_at_the_frames_times():
-    rows = np.arange(130, dtype=np.float32)[:, None] / 62.5  # row j holds its own time
-    np.testing.assert_allclose(interpolate_rows(rows, 62.5, 60)[:, 0], np.arange(60) / 30, atol=1e-5)
-    assert interpolate_rows(rows[:1], 62.5, 3).tolist() == [[0], [0], [0]]
+def test_interpolation_reads_between_rows_and_holds_the_last():
+    rows = np.arange(5, dtype=np.float32)[:, None] * 2
+    np.testing.assert_allclose(interpolate_rows(rows, np.array([0.0, 0.25, 3.5, 4.0, 9.0]))[:, 0], [0, 0.5, 7, 8, 8], atol=1e-6)
+    assert interpolate_rows(rows[:1], np.array([0.0, 0.5, 2.0])).tolist() == [[0], [0], [0]]
 
 
 def test_names_widths_and_versions():
@@ -119,7 +137,8 @@ def test_names_widths_and_versions():
     assert table["musicnn"]["width"] == 753
     assert table["musicnn"]["version"].startswith("mtt-1+librosa")
     assert isinstance(make_encoder("librosa"), MusicEncoder)
-    assert make_encoder("musicnn") is make_encoder("musicnn")
+    assert make_encoder("musicnn") is make_encoder("musicnn", device="cpu")
+    assert [isinstance(make_encoder(name), PiecewiseEncoder) for name in ("librosa", "musicnn")] == [False, True]
 
 
 def test_silence_and_resampling():
@@ -134,3 +153,41 @@ def test_silence_and_resampling():
 def test_missing_weights_name_what_is_there():
     with pytest.raises(CheckpointError, match=r"'none.safetensors' are not in .*MTT_musicnn.safetensors"):
         weights_path("none.safetensors")
+
+
+def test_music_on_disk_is_the_same_and_memory_mapped(tmp_path):
+    names = ["librosa", "beat_phase", "musicnn"]
+    plain = encode_music(clicks(3.0), RATE, 90, names)
+    stored = encode_music_to_disk(clicks(3.0), RATE, 90, names, tmp_path)
+    for name in names:
+        assert isinstance(stored[name], np.memmap)
+        np.testing.assert_array_equal(stored[name], plain[name])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(before) == 3
+    encode_music_to_disk(clicks(3.0), RATE, 90, names, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    encode_music_to_disk(clicks(3.0) * 0.9, RATE, 90, ["beat_phase"], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_only_the_heavy_encoder_is_cached_unasked(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = []
+
+    class Heavy:
+        name, width, version = "jukebox", 4, "test"
+
+        def __call__(self, waveform, sample_rate, frames):
+            made.append(frames)
+            return np.full((frames, 4), waveform.mean(), dtype=np.float32)
+
+    make = encoder._make_encoder
+    monkeypatch.setattr(encoder, "_make_encoder", lambda name, device: Heavy() if name == "jukebox" else make(name, device))
+    for _ in range(2):
+        music = encode_music(clicks(2.0), RATE, 60, ["jukebox", "librosa"])
+        assert music["jukebox"].shape == (60, 4)
+    assert made == [60]
+    assert [path.name.partition("-")[0] for path in (tmp_path / "xdancer/features").iterdir()] == ["jukebox"]
+    monkeypatch.setattr(feature_cache.os, "access", lambda *_: False)
+    assert not isinstance(encode_music(clicks(2.0), RATE, 60, ["jukebox"])["jukebox"], np.memmap)
+    assert "cannot be written: music features are not kept. Set XDG_CACHE_HOME" in caplog.text

@@ -80,7 +80,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
     return ClipSample(
         key=cut.key,
         pose=to_normalised(pixels, width=settings.width, height=settings.height),
-        features=encode_music(sound, SAMPLE_RATE, count, settings.features),
+        features=encode_music(sound, SAMPLE_RATE, count, settings.features, device=settings.device),
         meta=meta,
         video=media.encode_video(_cropped(cut.source.path, seen.first + index, crop, size)),
         audio=media.encode_audio(sound, SAMPLE_RATE),

@@ -9,11 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from xdancer import media
 from xdancer.audio.encoder import feature_table
-from xdancer.audio.jukebox import computing_on
 from xdancer.data.shards import ShardWriter
 from xdancer.data.writer import encode_sample
 from xdancer.errors import MediaError, XDancerError
@@ -66,7 +64,7 @@ def prepare_videos(
     refuse_overlap(videos, out)
     sources = find_videos(videos, groups)
     assign_splits({}, split, val=val, test=test)  # wrong shares are refused before the work
-    features = _features(settings)
+    features = feature_table(settings.features, device=settings.device)
     finder = _detector(settings) if detector is None else detector
     digest = settings.digest(f"{finder.name} {finder.version} {features}")
     fingerprint = _fingerprint(sources, digest, f"{split} {val} {test}" if split == "song" else split, licence)
@@ -159,12 +157,6 @@ def _outcomes(
             ) from error
 
 
-def _features(settings: PrepareSettings) -> dict[str, dict[str, Any]]:
-    """The manifest's table; the process's encoders are made here, the heavy one on the device that was asked for."""
-    with computing_on(settings.device):
-        return feature_table(settings.features)
-
-
 @lru_cache(maxsize=1)
 def _detector(settings: PrepareSettings) -> PoseDetector:
     return make_detector(settings.detector, device=settings.device, pose_weights=settings.pose_weights, person_weights=settings.person_weights)
@@ -176,7 +168,7 @@ def _make_clip_alone(cut: Cut, settings: PrepareSettings, cache: ClipCache) -> O
 
 
 def _make_clip(cut: Cut, settings: PrepareSettings, cache: ClipCache, detector: PoseDetector) -> Outcome:
-    features = _features(settings)
+    features = feature_table(settings.features, device=settings.device)
     try:
         sample = prepare_clip(cut, settings, detector)
         encode_sample(sample, features)  # what shards would refuse is refused now

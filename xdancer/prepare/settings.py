@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from xdancer.audio.encoder import FEATURE_WIDTHS
+from xdancer.device import DeviceName
 from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
 
@@ -35,7 +36,7 @@ class PrepareSettings:
     detector: DetectorName = "mediapipe"
     pose_weights: Path | None = None
     person_weights: Path | None = None
-    device: str = "auto"
+    device: DeviceName = "auto"
     source_fps: float | None = None
     """True frame rate of videos whose containers lie; None trusts the time stamps."""
 
