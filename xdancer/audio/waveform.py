@@ -16,7 +16,9 @@ def is_silent(waveform: NDArray[np.float32]) -> bool:
 
 def resample(waveform: Float[np.ndarray, " sample"], sample_rate: int, target_rate: int) -> Float[np.ndarray, " resampled"]:
     """Mono float32 waveform at another rate (soxr, high quality); not-finite samples become 0."""
-    clean = np.nan_to_num(np.asarray(waveform, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    clean = np.asarray(waveform, dtype=np.float32)
+    if not np.isfinite(clean).all():  # a long song is not copied for nothing
+        clean = np.nan_to_num(clean, nan=0.0, posinf=0.0, neginf=0.0)
     if sample_rate == target_rate or clean.size == 0:
         return clean
     return np.asarray(soxr.resample(clean, sample_rate, target_rate, quality="HQ"), dtype=np.float32)
@@ -24,7 +26,7 @@ def resample(waveform: Float[np.ndarray, " sample"], sample_rate: int, target_ra
 
 def fit_length(waveform: Float[np.ndarray, " sample"], samples: int) -> Float[np.ndarray, " fitted"]:
     """The first `samples` samples, padded with zeros if there are fewer."""
-    return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
+    return waveform[:samples] if len(waveform) >= samples else np.pad(waveform, (0, samples - len(waveform)))
 
 
 def fit_rows(rows: Float[np.ndarray, "row width"], frames: int) -> Float[np.ndarray, "frame width"]:
