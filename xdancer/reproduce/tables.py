@@ -22,9 +22,9 @@ class Table:
     """The row that the others are compared with, seed by seed."""
     slots: int
     """Tokens per part of the tokenizer."""
-    clips: int = 40
+    clips: int = 24
     """Held-out clips that are danced to, each with its own song."""
-    frames: int = 240
+    frames: int = 180
     """Length of each dance."""
 
 
@@ -76,8 +76,8 @@ TABLES: dict[str, Table] = {
         rows=_INPUTS,
         reference="both",
         slots=6,
-        clips=20,
-        frames=180,
+        clips=12,
+        frames=128,
     ),
 }
 
