@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader
 
 from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, save_model
 from xdancer.errors import CheckpointError, StageMismatchError
+from xdancer.motion_gpt.conditions import motion_figures
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.module import MotionGPTModule
+from xdancer.motion_gpt.reading import drop_conditions
 from xdancer.motion_gpt.sampling import SamplingConfig
-from xdancer.types import DanceBatch, MusicFeatures, PoseBatch
+from xdancer.pipelines.folder import write_folder
+from xdancer.types import DanceBatch, MotionTokens, MusicFeatures, PoseBatch
 from xdancer.vqvae.model import VQVAE, VQVAEConfig
 
 TOKENIZER = VQVAEConfig(slots=2, codes=16, code_width=4, encoder_width=4, encoder_depth=1, decoder_width=8, decoder_depth=1)
@@ -100,7 +103,7 @@ def test_segment_holds_the_right_frames_tokens_and_music(module: MotionGPTModule
 
 def test_conditions_are_dropped_as_often_as_asked(module: MotionGPTModule) -> None:
     segment = module.read(make_batch())
-    draws = [module._drop_conditions(segment) for _ in range(800)]
+    draws = [drop_conditions(segment, 0.1) for _ in range(800)]
     music = 1 - sum(draw.has_music.float().mean() for draw in draws) / 800
     context = sum(draw.context[0].eq(ABSENT).all().float() for draw in draws) / 800
     assert abs(music - 0.1) < 0.03
@@ -213,3 +216,39 @@ def test_generate_and_predict(module: MotionGPTModule) -> None:
     assert module.tokenizer is not None
     assert torch.equal(first.tokens.ids[:, :1], module.tokenizer.encode(start).ids)
     assert module.predict_step(batch, 0).shape == (2, 4, 5, 2)
+
+
+def test_style_and_figures_are_read_from_the_batch_and_its_tokens(tokenizer: Path) -> None:
+    config = replace(CONFIG, styles=("wave", "jump"), motion_figures=True)
+    module = MotionGPTModule(config, tokenizer)
+    batch = replace(make_batch(), style=torch.tensor([1, -1]))
+    segment = module.read(batch)
+    assert segment.style is not None
+    assert segment.style.tolist() == [1, -1]
+    assert module.tokenizer is not None
+    true = motion_figures(module.tokenizer.decode(MotionTokens(segment.motion)))
+    assert segment.figures is not None
+    torch.testing.assert_close(segment.figures, true, equal_nan=True)
+    with pytest.raises(ValueError, match="no styles"):
+        module.read(make_batch())
+
+
+def test_training_may_start_from_another_run(checkpoint: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """Weights and music normalisation are taken; another tokenizer or other inputs are refused by name."""
+    started = MotionGPTModule(replace(CONFIG, token_noise=0.2), tokenizer, start=checkpoint)
+    other = load_model(checkpoint, MotionGPT)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in started.model.state_dict().items())
+    assert bool(started.model.music_fitted)
+    with pytest.raises(StageMismatchError, match=r"previous_frames 1 \(here 0\)"):
+        MotionGPTModule(replace(CONFIG, previous_frames=0), tokenizer, start=checkpoint)
+    with pytest.raises(StageMismatchError, match="was trained on tokenizer"):
+        MotionGPTModule(CONFIG, make_tokenizer(tmp_path / "another", seed=5), start=checkpoint)
+
+
+def test_training_may_start_from_a_model_folder(checkpoint: Path, tmp_path: Path) -> None:
+    model, tokenizer = load_model(checkpoint, MotionGPT), embedded_tokenizer(checkpoint)[0]
+    write_folder(tmp_path / "model", {"vqvae": tokenizer, "motion_gpt": model})
+    started = MotionGPTModule(CONFIG, tmp_path / "model", start=tmp_path / "model")
+    assert started.tokenizer is not None
+    assert fingerprint(started.model) == fingerprint(model)
+    assert fingerprint(started.tokenizer) == fingerprint(tokenizer)

@@ -7,6 +7,7 @@ import torch
 
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig, Segment
 from xdancer.motion_gpt.module import MotionGPTModule
+from xdancer.motion_gpt.reading import add_noise
 from xdancer.types import DanceBatch, MusicFeatures, PoseBatch
 
 CONFIG = MotionGPTConfig(
@@ -29,8 +30,8 @@ def make_module(config: MotionGPTConfig, tmp_path) -> MotionGPTModule:
     return MotionGPTModule(config, tmp_path / "none")
 
 
-def test_the_asked_share_is_wrong_and_differs_between_segments(segment: Segment, tmp_path) -> None:
-    noisy = make_module(CONFIG, tmp_path)._add_noise(segment)
+def test_the_asked_share_is_wrong_and_differs_between_segments(segment: Segment) -> None:
+    noisy = add_noise(segment, CONFIG)
     shares = (noisy.motion != segment.motion).float().mean(dim=(1, 2, 3))
     assert abs(shares.mean() - 0.2) < 0.05
     assert shares.min() < 0.1 < 0.3 < shares.max() <= 0.5
@@ -41,11 +42,9 @@ def test_the_asked_share_is_wrong_and_differs_between_segments(segment: Segment,
         assert 0 <= ids.min() <= ids.max() < 512
 
 
-def test_without_noise_nothing_is_drawn(segment: Segment, tmp_path) -> None:
+def test_without_noise_nothing_is_drawn(segment: Segment) -> None:
     before = torch.get_rng_state()
-    module = make_module(replace(CONFIG, token_noise=0.0), tmp_path)
-    torch.set_rng_state(before)
-    assert module._add_noise(segment) is segment
+    assert add_noise(segment, replace(CONFIG, token_noise=0.0)) is segment
     assert torch.equal(torch.get_rng_state(), before)
     assert MotionGPTConfig().token_noise == 0  # the paper's model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -24,15 +24,15 @@ from xdancer.checkpoint import (
     trained_on,
 )
 from xdancer.errors import CheckpointError, StageMismatchError
-from xdancer.motion_gpt.conditions import dropped, motion_figures
 from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
-from xdancer.motion_gpt.model import ABSENT, MotionGPT, MotionGPTConfig, Segment
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig, Segment
+from xdancer.motion_gpt.reading import add_noise, drop_conditions, read_segment
 from xdancer.motion_gpt.rollout import generate_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.motion_gpt.smoothing import smooth_pose
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.skeleton import BodyPart
-from xdancer.types import DanceBatch, MotionSample, MotionTokens, PoseBatch
+from xdancer.types import DanceBatch, MotionSample, PoseBatch
 from xdancer.vqvae.model import VQVAE, VQVAEConfig
 
 NORMALISATION_CLIPS = 64
@@ -99,7 +99,8 @@ class MotionGPTModule(LightningModule):
 
     def training_step(self, batch: DanceBatch, batch_idx: int) -> Tensor:
         segment = self.read(batch)
-        loss = cross_entropy(self.model(self._add_noise(self._drop_conditions(segment))), segment).mean()
+        read = add_noise(drop_conditions(segment, self.model.config.condition_dropout), self.model.config)
+        loss = cross_entropy(self.model(read), segment).mean()
         self.log("train/loss", loss, batch_size=len(batch.has_context))
         return loss
 
@@ -161,81 +162,8 @@ class MotionGPTModule(LightningModule):
     # ---- parts of the recipe
 
     def read(self, batch: DanceBatch) -> Segment:
-        """Lay a batch out; of its poses only the frames that the model reads go through the tokenizer."""
-        config = self.model.config
-        self._check(batch)
-        total, history = batch.frames, batch.frames - config.frames
-        tail = torch.arange(history - config.previous_frames, total, device=self.device).expand(len(batch.has_context), -1)
-        ids = self._tokens_at(batch, torch.cat([batch.context_index, tail], dim=1))
-        absent = ~batch.has_context[:, None, None, None]
-        context, previous, motion = ids.split([config.context_frames, config.previous_frames, config.frames], dim=1)
-        stacked, rows = self.model.stack_music(batch.music.features), torch.arange(len(ids), device=self.device)[:, None]
-        return Segment(
-            motion=motion, context=context.masked_fill(absent, ABSENT), previous=previous.masked_fill(absent, ABSENT),
-            music=stacked[:, history:total], context_music=stacked[rows, batch.context_index], has_music=torch.ones_like(batch.has_context),
-            style=batch.style if config.styles else None, figures=self._figures(motion) if config.motion_figures else None,
-        )  # fmt: skip
-
-    @torch.no_grad()
-    def _figures(self, motion: Int[Tensor, "batch frame part slot"]) -> Float[Tensor, "batch figure"]:
-        """What the segment really is, as it decodes; equal from poses and from tokens."""
-        return motion_figures(self._require_tokenizer().decode(MotionTokens(motion)))
-
-    def _tokens_at(self, batch: DanceBatch, index: Int[Tensor, "batch index"]) -> Int[Tensor, "batch index part slot"]:
-        """Tokens of some frames: the batch's own, or those of its poses."""
-        rows = torch.arange(len(index), device=self.device)[:, None]
-        if batch.tokens is not None:
-            return batch.tokens.ids[rows, index]
-        assert batch.pose is not None
-        with torch.no_grad():
-            return self._require_tokenizer().encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
-
-    def _check(self, batch: DanceBatch) -> None:
-        """Links between data and model are no contract: the sizes are compared here."""
-        config, total = self.model.config, batch.frames
-        found: dict[str, tuple[Any, Any]] = {
-            "segment_frames": (batch.segment_frames, config.frames),
-            "context_frames": (batch.context_index.shape[1], config.context_frames),
-        }
-        at_least = {
-            "lookahead_frames": (batch.music.beats.shape[1] - total, config.music_lookahead_frames),
-            "history_frames": (total - batch.segment_frames, config.previous_frames),
-        }
-        if batch.tokens is not None:
-            found["tokens of parts × slots"] = (tuple(batch.tokens.ids.shape[2:]), (config.parts, config.slots))
-            if config.context_frames:  # padding has no tokens: no frame of it may be read where there is context
-                at_least["context_frames of tokens"] = (config.context_frames, config.previous_frames)
-        wrong = [f"{name} {data} (the model needs {model})" for name, (data, model) in found.items() if data != model]
-        wrong += [f"{name} {data} (the model needs at least {model})" for name, (data, model) in at_least.items() if data < model]
-        if wrong:
-            raise ValueError(f"The data module gives {', '.join(wrong)}. Set data.init_args and model.init_args.config alike.")
-
-    def _drop_conditions(self, segment: Segment) -> Segment:
-        """Training: some segments lose their music, some everything before them, some what else they are asked to be."""
-        probability = self.model.config.condition_dropout
-        kept = torch.rand(2, len(segment.motion), device=segment.motion.device) >= probability
-        gone = ~kept[1, :, None, None, None]
-        style, figures = dropped(segment.style, segment.figures, probability)
-        return replace(
-            segment, has_music=segment.has_music & kept[0], context=segment.context.masked_fill(gone, ABSENT),
-            previous=segment.previous.masked_fill(gone, ABSENT), style=style, figures=figures,
-        )  # fmt: skip
-
-    def _add_noise(self, segment: Segment) -> Segment:
-        """Training: wrong tokens among those that the model reads, so that a rollout finds its way back from its own mistakes.
-
-        As in T2M-GPT (Zhang et al. 2023, arXiv 2301.06052), with a share of its own, up to twice `token_noise`, for every segment.
-        """
-        config = self.model.config
-        if config.token_noise == 0:
-            return segment
-        share = torch.rand(len(segment.motion), 1, 1, 1, device=segment.motion.device) * 2 * config.token_noise
-
-        def noisy(ids: Tensor) -> Tensor:
-            hit = (torch.rand(ids.shape, device=ids.device) < share) & (ids != ABSENT)
-            return torch.where(hit, torch.randint_like(ids, config.codes), ids)
-
-        return replace(segment, motion=noisy(segment.motion), context=noisy(segment.context), previous=noisy(segment.previous))
+        """What the model reads of a batch."""
+        return read_segment(batch, self.model, self._require_tokenizer())
 
     def _evaluate(self, batch: DanceBatch, split: str) -> None:
         """Teacher-forced cross-entropy per part, and the same windows with the music of another item of the batch.
