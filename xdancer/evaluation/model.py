@@ -19,7 +19,8 @@ from xdancer.metrics.motion_table import MotionItem
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.rollout import pad_music
 from xdancer.motion_gpt.sampling import SamplingConfig
-from xdancer.pipelines.dance import DancePipeline, Progress, roll_out
+from xdancer.pipelines.dance import DancePipeline
+from xdancer.pipelines.motion import Progress, Wishes, roll_out
 from xdancer.types import PoseBatch
 from xdancer.vqvae.model import VQVAE
 
@@ -75,7 +76,7 @@ def dance_pairs(
         {name: torch.from_numpy(rows).float().to(device) for name, rows in song.music.items()} for _, song in pairs
     ]
     frames = max(len(song.pose) for _, song in pairs)
-    sample = roll_out(tokenizer, gpt, pad_music(songs), start, frames=frames, sampling=sampling, seed=seed, precision=precision)
+    sample = roll_out(tokenizer, gpt, pad_music(songs), start, frames=frames, wishes=Wishes(sampling), seed=seed, precision=precision)
     return [sample.pose.to_array(item)[: len(song.pose)] for item, (_, song) in enumerate(pairs)]
 
 

@@ -132,6 +132,47 @@ def write_video(
             raise MediaError(f"{path}: cannot be written completely. Is the disk full? Nothing was left behind.")
 
 
+def grow_video(
+    path: Path | str, frames: Iterable[Picture], *, fps: float = 30.0, audio: NDArray[Any] | None = None, sample_rate: int = 44100,
+    crf: int = 23, metadata: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write a video that players can open while it grows: a fragmented mp4, every half second of it complete in itself.
+
+    Arguments as in `write_video`. After a failure nothing is left behind; after an interruption from the keyboard what there is.
+
+    Raises:
+        MediaError: as in `write_video`.
+    """
+    path = Path(path)
+    options = {"movflags": "+frag_keyframe+delay_moov+default_base_moof+use_metadata_tags", "flush_packets": "1"}
+    x264 = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "g": str(max(1, round(fps / 2)))}
+    try:
+        with av.open(str(path), "w", format="mp4", options=options) as container:
+            container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
+            _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        if not isinstance(error, av.FFmpegError | OSError):
+            raise
+        raise MediaError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}). Nothing was left behind.") from error
+
+
+def repack_video(source: Path | str, target: Path | str) -> None:
+    """The same pictures and sound in a plain mp4 with its index in front, atomically; nothing is encoded again.
+
+    Raises:
+        MediaError: the file cannot be read or written.
+    """
+    target, options = Path(target), {"movflags": "+faststart+use_metadata_tags"}
+    with _temporary(target) as temporary, av.open(str(source)) as old, av.open(str(temporary), "w", format="mp4", options=options) as new:
+        new.metadata.update(old.metadata)
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in (*old.streams.video, *old.streams.audio)}
+        for packet in old.demux():
+            if packet.dts is not None and packet.stream_index in streams:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+
+
 def encode_video(frames: Iterable[Picture], *, fps: float = 30.0, crf: int = 20, keyframe_interval: int = 16) -> bytes:
     """An H.264 mp4 without sound in memory, a keyframe every `keyframe_interval` pictures; equal bytes for equal pictures.
 

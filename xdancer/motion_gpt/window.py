@@ -86,7 +86,8 @@ class Window:
             context = ids.new_full((len(ids), config.context_frames, *shape[2:]), ABSENT)
             context_music = music.new_zeros(len(ids), config.context_frames, music.shape[-1])
         has_music = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
-        return replace(Segment(motion, context, previous, music, context_music, has_music), **self.asked)
+        asked: dict[str, Any] = {name: value.expand(len(ids), *value.shape[1:]) for name, value in self.asked.items()}
+        return replace(Segment(motion, context, previous, music, context_music, has_music), **asked)
 
     def locked(self) -> Bool[Tensor, "batch frame part slot"] | None:
         """The locked tokens of the window's segment, None where there are none."""

@@ -1,6 +1,6 @@
 """DancePipeline: the pose of the portrait → tokens over the whole song → frames."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,25 +11,18 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xdancer.audio.encoder import encode_music
 from xdancer.checkpoint import fingerprint, load_model, read_checkpoint
 from xdancer.device import Precision, autocast
 from xdancer.errors import StageMismatchError
 from xdancer.motion_gpt.model import MotionGPT
-from xdancer.motion_gpt.rollout import generate_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
-from xdancer.motion_gpt.smoothing import smooth_pose
 from xdancer.pipelines.folder import read_folder, write_folder
 from xdancer.pipelines.letterbox import Letterbox
-from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch
+from xdancer.pipelines.motion import MotionPipeline, Progress, Wishes, frames_of
+from xdancer.types import MotionSample, MotionTokens, PoseBatch
 from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.video_diffusion.sampling import decode_windows, render_latents
 from xdancer.vqvae.model import VQVAE
-
-LEAST_MUSIC = 3.0
-"""Seconds of the song that are read also for shorter dances: tempo and beats need them."""
-Progress = Callable[[str, int, int], None]
-"""(what, done, total): `dance` counts frames, `render` windows over all denoising steps."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,8 @@ class DancePipeline:
     """
 
     def __init__(self, tokenizer: VQVAE, gpt: MotionGPT, renderer: VideoDiffusion, *, precision: Precision = "fp32") -> None:
-        self.tokenizer, self.gpt, self.renderer = tokenizer.eval(), gpt.eval(), renderer.eval()
+        self.motion = MotionPipeline(tokenizer, gpt, precision=precision)
+        self.tokenizer, self.gpt, self.renderer = tokenizer, gpt, renderer.eval()
         self.precision: Precision = precision
 
     @classmethod
@@ -175,34 +169,29 @@ class DancePipeline:
             guidance: guidance scale of the renderer; the model's own where None.
             progress: told how far the work is.
         """
-        length = len(music) / sample_rate
-        frames = max(1, round(FPS * (length if seconds is None else min(seconds, length))))
-        features = self.encode(music, sample_rate=sample_rate, frames=frames)
-        size = (self.renderer.config.height, self.renderer.config.width)
-        box = Letterbox.fit((image.shape[0], image.shape[1]), size)
-        start = PoseBatch.from_array(box.pose_inside(pose[None])).to(self.device)
-        motion = self.dance(features, start, frames=frames, sampling=sampling, seed=seed, progress=progress)
+        frames = frames_of(music, sample_rate=sample_rate, seconds=seconds)
+        features = self.motion.encode(music, sample_rate=sample_rate, frames=frames)
+        start = self.start(image, pose)
+        motion = self.motion.dance(features, start, frames=frames, seed=seed, wishes=Wishes(sampling), progress=progress)
+        return self.show(image, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
+
+    def start(self, image: UInt8[NDArray, "height width 3"], pose: Float[NDArray, "60 3"]) -> PoseBatch:
+        """The portrait's pose in the renderer's coordinates: what the dance starts from."""
+        return PoseBatch.from_array(self._box(image).pose_inside(pose[None])).to(self.motion.device)
+
+    def show(
+        self, image: UInt8[NDArray, "height width 3"], start: PoseBatch, motion: MotionSample, *, steps: int | None = None,
+        guidance: float | None = None, seed: int = 0, progress: Progress | None = None,
+    ) -> DanceStream:  # fmt: skip
+        """The person in `image`, whose pose is `start`, in a dance that is known; arguments as in `stream`."""
+        box = self._box(image)
         reference = to_tensor(box.place(image)[None]).to(self.device)
         windows = self.render(reference, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
         frames = (frame for window in windows for frame in box.cut(to_pictures(window[0])))
         return DanceStream(frames, box.pose_outside(motion.pose.to_array()), motion.tokens)
 
-    def encode(self, music: Float[NDArray, " sample"], *, sample_rate: int, frames: int) -> dict[str, Float[Tensor, "1 frame _"]]:
-        """The music features that the motion GPT reads; further rows serve as its look-ahead, where the song has them."""
-        wanted = max(frames + self.gpt.config.music_lookahead_frames, round(LEAST_MUSIC * FPS))
-        rows = max(frames, min(wanted, int(len(music) / sample_rate * FPS)))
-        part = music[: round((rows / FPS + 1) * sample_rate)]
-        features = encode_music(part, sample_rate, rows, self.gpt.config.music_features)
-        return {name: torch.from_numpy(np.asarray(value, np.float32))[None].to(self.device) for name, value in features.items()}
-
-    def dance(
-        self, music: Mapping[str, Float[Tensor, "batch row _"]], start: PoseBatch, *, frames: int, sampling: SamplingConfig = SamplingConfig(),
-        seed: int = 0, progress: Progress | None = None,
-    ) -> MotionSample:  # fmt: skip
-        """Stage 2: tokens of `frames` frames from the tokens of `start`'s pose, in the renderer's coordinates."""
-        return roll_out(
-            self.tokenizer, self.gpt, music, start, frames=frames, sampling=sampling, seed=seed, precision=self.precision, progress=progress
-        )
+    def _box(self, image: UInt8[NDArray, "height width 3"]) -> Letterbox:
+        return Letterbox.fit((image.shape[0], image.shape[1]), (self.renderer.config.height, self.renderer.config.width))
 
     def render(
         self, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch, motion: MotionSample, *, steps: int | None = None,
@@ -227,21 +216,6 @@ class DancePipeline:
             if window is None:
                 return
             yield window.float().clamp(-1, 1)
-
-
-@torch.no_grad()
-def roll_out(
-    tokenizer: VQVAE, gpt: MotionGPT, music: Mapping[str, Float[Tensor, "batch row _"]], start: PoseBatch, *, frames: int,
-    sampling: SamplingConfig = SamplingConfig(), seed: int = 0, precision: Precision = "fp32", progress: Progress | None = None,
-) -> MotionSample:  # fmt: skip
-    """Dances to `music` from the first poses `start`: tokens by the GPT, poses by the tokenizer's decoder."""
-    device = start.keypoints.device
-    generator = torch.Generator(device).manual_seed(seed)
-    report = None if progress is None else lambda done: progress("dance", done, frames)
-    with autocast(device, precision):
-        tokens = generate_motion(gpt, music, tokenizer.encode(start), frames=frames, sampling=sampling, generator=generator, progress=report)
-        pose = smooth_pose(tokenizer.decode(tokens), sampling.smoothing)
-    return MotionSample(tokens, PoseBatch(pose.keypoints.float(), pose.confidence.float()), seed=seed)
 
 
 def to_tensor(frames: UInt8[NDArray, "frame height width 3"]) -> Float[Tensor, "frame 3 height width"]:

@@ -1,9 +1,12 @@
-"""The model folder: one sub-folder per stage (config.json + model.safetensors) and `model_index.json` with what belongs together."""
+"""The model folder: one sub-folder per stage (config.json + model.safetensors) and `model_index.json` with what belongs together.
+
+A folder without `video_diffusion` holds a motion model: it dances, and renders nothing.
+"""
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from xdancer.vqvae.model import VQVAE
 INDEX = "model_index.json"
 FORMAT = 1
 STAGES: dict[str, type[nn.Module]] = {"vqvae": VQVAE, "motion_gpt": MotionGPT, "video_diffusion": VideoDiffusion}
+MOTION_STAGES = ("vqvae", "motion_gpt")
+"""Stages that every model folder has."""
 
 
 def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mapping[str, Any] | None = None) -> None:
@@ -49,17 +54,20 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, nn.Module], dict[str, Any]]:
-    """The stages' models in eval mode and the index.
+def read_folder(folder: Path, stages: Iterable[str] = tuple(STAGES)) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """Some stages' models in eval mode, and the index.
 
     Raises:
-        CheckpointError: no model folder, damaged, of another format; StageMismatchError: stages that were not exported together.
+        CheckpointError: no model folder, damaged, of another format, or without one of the stages; StageMismatchError: stages that were not
+            exported together.
     """
     index = read_index(folder)
     models: dict[str, nn.Module] = {}
-    for name, model_class in STAGES.items():
+    for name in stages:
+        if name not in index["stages"]:
+            raise CheckpointError(f"{folder} holds a motion model without a renderer. Show its dance with --preview, or name another folder.")
         recorded = index["stages"][name]["fingerprint"]
-        models[name] = load_model(folder / name, model_class)
+        models[name] = load_model(folder / name, STAGES[name])
         if (found := fingerprint(models[name])) != recorded:
             raise StageMismatchError(
                 f"{folder / name} is {found[:12]}, {folder / INDEX} names {recorded[:12]}. Export the model again: xdancer export."
@@ -80,9 +88,15 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = json.loads(path.read_text(encoding="utf-8"))
         if index["format"] != FORMAT:
             raise CheckpointError(f"{path}: format {index['format']}, this xdancer reads {FORMAT}. Export the model again: xdancer export.")
-        missing = [name for name in STAGES if not isinstance(index["stages"][name]["fingerprint"], str)]
+        present = [*MOTION_STAGES, *(name for name in STAGES if name in index["stages"] and name not in MOTION_STAGES)]
+        missing = [name for name in present if not isinstance(index["stages"][name]["fingerprint"], str)]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({type(error).__name__}: {error}). Export the model again: xdancer export.") from error
     if missing:
         raise CheckpointError(f"{path} is damaged (no fingerprint of {', '.join(missing)}). Export the model again: xdancer export.")
     return index
+
+
+def has_renderer(folder: Path) -> bool:
+    """Whether a model folder holds stage 3; errors as in `read_index`."""
+    return "video_diffusion" in read_index(folder)["stages"]
