@@ -15,11 +15,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("xdancer.commands.export:export", "three checkpoints → one model folder"),
     "embedded": ("xdancer.commands.embedded:embedded", "write the embedded data set as shards"),
     "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of stage 2: train, measure, tabulate"),
+    "features": ("xdancer.commands.features:features", "add a music feature to shards"),
+    "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
 }
 
 
-POSITIONAL = {"prepare", "reproduce", "shards"}
+POSITIONAL = {"features", "prepare", "reproduce", "shards", "tokenize"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 

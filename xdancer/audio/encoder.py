@@ -131,4 +131,5 @@ def _on_disk(
 
 def feature_table(names: Iterable[str], *, device: DeviceName = "auto") -> dict[str, dict[str, Any]]:
     """Width and extractor version by name, as a shard manifest keeps them."""
-    return {name: {"width": FEATURE_WIDTHS[name], "version": make_encoder(name, device=device).version} for name in names}
+    encoders = {name: make_encoder(name, device=device) for name in names}
+    return {name: {"width": encoder.width, "version": encoder.version} for name, encoder in encoders.items()}
