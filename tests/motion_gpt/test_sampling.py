@@ -1,10 +1,12 @@
 """Cached decoding equals full recomputation; temperature, top-k, top-p, guidance and locks do what they say."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
+from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import PartSampling, SamplingConfig, sample_frames, sample_segment, sample_tokens
 
@@ -42,19 +44,6 @@ def test_cached_equals_uncached(make_gpt, make_segment, change: dict, given: int
     assert torch.equal(cached, uncached(gpt, segment, given))
 
 
-def test_cached_logits_equal_teacher_forced_ones(tiny_gpt: MotionGPT, make_segment) -> None:
-    segment = make_segment(tiny_gpt)
-    full = tiny_gpt(segment).flatten(1, 3)
-    cache = tiny_gpt.transformer.new_cache(2, tiny_gpt.layout.window)
-    row, music = tiny_gpt.token_row(segment), tiny_gpt.embed_music(segment)
-    start = tiny_gpt.layout.first_prediction
-    embedding = tiny_gpt.embed(segment, start + 1)
-    for token in range(24):
-        logits = tiny_gpt.step(embedding, cache, part=token % 6 // 2)
-        torch.testing.assert_close(logits[:, 0], full[:, token], rtol=1e-4, atol=1e-5)
-        embedding = tiny_gpt.embed_tokens(row, music, start + token + 1, start + token + 2)
-
-
 def test_what_follows_the_given_frames_is_not_read(tiny_gpt: MotionGPT, make_segment) -> None:
     segment = make_segment(tiny_gpt)
     other = segment.motion.clone()
@@ -69,10 +58,9 @@ def test_guidance_equals_the_formula(tiny_gpt: MotionGPT, make_segment) -> None:
     assert torch.equal(guided, uncached(tiny_gpt, segment, 1, guidance=3.0))
 
 
-def test_a_reused_cache_gives_the_same(tiny_gpt: MotionGPT, make_segment) -> None:
-    segment = make_segment(tiny_gpt)
-    cache = tiny_gpt.transformer.new_cache(2, tiny_gpt.layout.window)
-    samples = [sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=GREEDY, cache=cache) for _ in range(2)]
+def test_a_reused_decoder_gives_the_same(tiny_gpt: MotionGPT, make_segment) -> None:
+    segment, decoder = make_segment(tiny_gpt), Decoder(tiny_gpt)
+    samples = [sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=GREEDY, decoder=decoder) for _ in range(2)]
     assert torch.equal(*samples)
 
 
@@ -140,12 +128,12 @@ def test_locked_tokens_stay_and_the_others_are_drawn_behind_them(tiny_gpt: Motio
 
 
 def test_runs_of_locked_tokens_cost_one_step(tiny_gpt: MotionGPT, make_segment, monkeypatch: pytest.MonkeyPatch) -> None:
-    segment, steps = make_segment(tiny_gpt), []
-    step = tiny_gpt.step
-    monkeypatch.setattr(tiny_gpt, "step", lambda embedding, *rest, **named: steps.append(embedding.shape[1]) or step(embedding, *rest, **named))
+    segment, stops = make_segment(tiny_gpt), []
+    logits = Decoder.logits
+    monkeypatch.setattr(Decoder, "logits", lambda decoder, stop: stops.append(stop) or logits(decoder, stop))
     locked = torch.ones_like(segment.motion, dtype=torch.bool)
     locked[:, :, 2] = False  # the head's two tokens of each frame's six
     frames = list(sample_frames(tiny_gpt, segment, given=1, frames=4, sampling=GREEDY, locked=locked))
-    assert steps[1:] == [1, 5, 1, 5, 1]
+    assert [after - before for before, after in pairwise(stops)] == [1, 5, 1, 5, 1]
     assert [frame.shape for frame in frames] == [(2, 3, 2)] * 3
     assert torch.equal(torch.stack(frames, 1)[:, :, :2], segment.motion[:, 1:, :2])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xdancer.motion_gpt.conditions import Conditions
 from xdancer.motion_gpt.layout import TokenLayout
 from xdancer.motion_gpt.rotary import rotations
-from xdancer.motion_gpt.transformer import KeyValueCache, Transformer, initialise
+from xdancer.motion_gpt.transformer import Transformer, initialise
 
 ABSENT = -1
 """Id of a token that is not there: no context, no previous frame. It has its own learned embedding."""
@@ -201,9 +201,9 @@ class MotionGPT(nn.Module):
         if self.prefix_music is None or self.no_prefix is None:
             return segment.music.new_zeros(len(segment.music), 0, self.config.width)
         music = torch.where(segment.has_music[:, None, None], self.prefix_music(segment.music), self.no_prefix)
-        return self._placed(music, 0, self.layout.music_length)
+        return self.placed(music, 0, self.layout.music_length)
 
-    def _placed(self, embedding: Float[Tensor, "batch position width"], start: int, stop: int) -> Tensor:
+    def placed(self, embedding: Float[Tensor, "batch position width"], start: int, stop: int) -> Tensor:
         """With the learned positions `start … stop - 1`, where the config has such."""
         return embedding if self.positions is None else embedding + self.positions.weight[start:stop]
 
@@ -221,7 +221,7 @@ class MotionGPT(nn.Module):
         index = slice(start - lead, stop - lead)
         tokens = self.tokens(row[:, self.sources[index]]).flatten(2) * self.config.width**0.5
         fused = self.fuse(torch.cat([tokens, music[:, self.music_rows[index]]], dim=-1))
-        return self._placed(fused + self.kinds(self.token_kind[index]), start, stop)
+        return self.placed(fused + self.kinds(self.token_kind[index]), start, stop)
 
     def embed(self, segment: Segment, stop: int) -> Float[Tensor, "batch position width"]:
         """Embeddings of positions `0 … stop - 1`, prefix included."""
@@ -243,15 +243,9 @@ class MotionGPT(nn.Module):
     def logits(self, features: Float[Tensor, "batch motion width"]) -> Float[Tensor, "batch frame part slot code"]:
         """Each part's own logits from the features of the positions that predict the segment."""
         config = self.config
-        grid = self._by_token(features).reshape(len(features), config.frames, config.parts, config.slots, config.width)
+        grid = self.by_token(features).reshape(len(features), config.frames, config.parts, config.slots, config.width)
         return torch.einsum("bfpsw,pcw->bfpsc", grid, self.head)
 
-    def _by_token(self, features: Float[Tensor, "batch position width"]) -> Float[Tensor, "batch position group width"]:
+    def by_token(self, features: Float[Tensor, "batch position width"]) -> Float[Tensor, "batch position group width"]:
         """One feature vector per token of a position."""
         return features[:, :, None] if self.spread is None else self.spread(features).unflatten(-1, (self.config.group, -1))
-
-    def step(self, embedding: Float[Tensor, "batch position width"], cache: KeyValueCache, *, part: int) -> Float[Tensor, "batch group code"]:
-        """Append positions to the cache; the logits of the tokens of the position behind the last one, which belong to `part`."""
-        # past torch.compile: the cache's length changes every step
-        features = self.transformer.forward(embedding, cache=cache, turn=self.turn)[:, -1:]
-        return self._by_token(features)[:, 0] @ self.head[part].T

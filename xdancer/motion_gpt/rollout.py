@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xdancer.motion_gpt.arrival import Arrival, approach
+from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.editing import MotionEdit
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_frames
@@ -85,7 +86,7 @@ def stream_motion(
     window = Window(gpt, music, MotionTokens(edit.apply(start.ids.long())), edit, asked or {})
     yield from window.past.unbind(1)
     window.move()
-    cache = gpt.transformer.new_cache(len(start.ids) * (1 if sampling.guidance == 1 else 2), gpt.layout.window)
+    decoder = Decoder(gpt)
     while window.known < frames:
         stop, target = min(window.stop, frames), None
         if arrival is not None:
@@ -96,7 +97,7 @@ def stream_motion(
         decoded = []
         for frame in sample_frames(
             gpt, window.segment(), given=window.known - window.begin, frames=stop - window.begin, sampling=sampling, locked=window.locked(),
-            generator=generator, cache=cache,
+            generator=generator, decoder=decoder,
         ):  # fmt: skip
             decoded.append(frame)
             yield frame

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.model import MotionGPT, Segment
-from xdancer.motion_gpt.transformer import KeyValueCache
 from xdancer.skeleton import BodyPart
 
 PART_NAMES = tuple(part.name.lower() for part in BodyPart)
@@ -105,12 +105,12 @@ def sample_segment(
     sampling: SamplingConfig,
     locked: Bool[Tensor, "batch window part slot"] | None = None,
     generator: torch.Generator | None = None,
-    cache: KeyValueCache | None = None,
+    decoder: Decoder | None = None,
 ) -> Int[Tensor, "batch frame part slot"]:
     """The segment's first `frames` frames, arguments as in `sample_frames`."""
     known = segment.motion[:, : min(given, frames)]
     steps = sample_frames(
-        gpt, segment, given=given, frames=frames, sampling=sampling, locked=locked, generator=generator, cache=cache
+        gpt, segment, given=given, frames=frames, sampling=sampling, locked=locked, generator=generator, decoder=decoder
     )  # fmt: skip
     return torch.cat([known, *(ids[:, None] for ids in steps)], dim=1)
 
@@ -125,7 +125,7 @@ def sample_frames(
     sampling: SamplingConfig,
     locked: Bool[Tensor, "batch frame part slot"] | None = None,
     generator: torch.Generator | None = None,
-    cache: KeyValueCache | None = None,
+    decoder: Decoder | None = None,
 ) -> Iterator[Int[Tensor, "batch part slot"]]:
     """Frames `given … frames - 1` of a segment, each as soon as its last token is drawn.
 
@@ -139,14 +139,14 @@ def sample_frames(
         sampling: how tokens are drawn.
         locked: tokens of the segment that are not drawn but taken from its `motion`.
         generator: source of randomness on the model's device.
-        cache: reused between segments; must fit the batch (twice the batch under guidance).
+        decoder: of the model, used again for every segment.
     """
     layout, batch = gpt.layout, len(segment.motion)
     if sampling.guidance != 1:
         segment = with_guidance_branch(segment)
-    cache = gpt.transformer.new_cache(len(segment.motion), layout.window) if cache is None else cache
-    cache.clear()
-    row, music = gpt.token_row(replace(segment, motion=segment.motion.clamp_min(0))), gpt.embed_music(segment)
+    decoder = Decoder(gpt) if decoder is None else decoder
+    decoder.begin(segment)
+    row = decoder.row
     held = torch.zeros_like(segment.motion[:batch], dtype=torch.bool) if locked is None else locked
     held = held.reshape(batch, layout.motion_length, gpt.config.group)
     skipped, mixed = held.all(2).all(0).tolist(), held.any(2).any(0).tolist()
@@ -154,7 +154,7 @@ def sample_frames(
     for index in range(given * layout.frame_tokens, frames * layout.frame_tokens):
         part, column = index % layout.frame_tokens // layout.slots, layout.segment_column + index
         if not skipped[index]:
-            logits = _next_logits(gpt, segment, row, music, cache, stop=layout.motion_start + index, guidance=sampling.guidance)
+            logits = _guided(decoder.logits(layout.motion_start + index), sampling.guidance)
             token = sample_tokens(logits.flatten(0, 1), settings[part], generator).view(logits.shape[:2]) + part * gpt.config.codes
             token = torch.where(held[:, index], row[:batch, column], token) if mixed[index] else token
             row[:, column] = token.repeat(len(row) // batch, 1)
@@ -163,15 +163,8 @@ def sample_frames(
             yield frame - torch.arange(layout.parts, device=row.device)[:, None] * gpt.config.codes
 
 
-def _next_logits(
-    gpt: MotionGPT, segment: Segment, row: Tensor, music: Tensor, cache: KeyValueCache, *, stop: int, guidance: float
-) -> Float[Tensor, "batch group code"]:
-    """Feed the positions from the cache's end to `stop`; the logits of the tokens that belong at position `stop`."""
-    lead = gpt.layout.music_length
-    embedding = gpt.embed_tokens(row, music, max(cache.filled, lead), stop)
-    if cache.filled == 0:
-        embedding = torch.cat([gpt.embed_prefix(segment), embedding], dim=1)
-    logits = gpt.step(embedding, cache, part=gpt.layout.part(stop))
+def _guided(logits: Float[Tensor, "row group code"], guidance: float) -> Float[Tensor, "batch group code"]:
+    """Logits moved away from those without music, which stand in the second half of the rows."""
     if guidance == 1:
         return logits
     conditional, unconditional = logits.chunk(2)
