@@ -1,16 +1,17 @@
-"""Error of the tokenizer in per cent of body height on whole held-out clips."""
+"""Error of the tokenizer on whole held-out clips, in per cent of body height and in pixels."""
 
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from xdancer.metrics.pose import percent_errors_of_set
+from xdancer.metrics.pose import percent_errors_of_set, pixel_errors_of_set
 from xdancer.types import ClipSample, PoseBatch
 
 
 class PoseMetrics(Callback):
-    """Logs `val/body_percent`, `val/hands_percent`, … (visible keypoints, % of the clip's body height) of encoded and decoded clips.
+    """Logs `val/full_percent`, `val/head_percent`, `val/hands_percent`, … (visible keypoints of encoded and decoded clips, % of the clip's body
+    height) and `val/full_px`, `val/head_px`, `val/hands_px`, … (pixels of an 896 × 512 frame): the groups of `keypoint_errors`.
 
     Args:
         clips: how many clips of the validation split; every rank takes all of them, so keep the number small.
@@ -31,5 +32,6 @@ class PoseMetrics(Callback):
             for clip in self._samples:
                 target = PoseBatch.from_array(clip.pose).to(pl_module.device)
                 pairs.append((model.decode(model.encode(target)).to_array(), clip.pose))
-        log = {f"val/{name}_percent": value for name, value in percent_errors_of_set(pairs).items()}
+        percent, pixels = percent_errors_of_set(pairs), pixel_errors_of_set(pairs)
+        log = {f"val/{name}_percent": value for name, value in percent.items()} | {f"val/{name}_px": value for name, value in pixels.items()}
         pl_module.log_dict(log, sync_dist=True)

@@ -44,6 +44,29 @@ def test_percent_errors_of_a_shift() -> None:
     assert errors["hands_mean_hand"] == pytest.approx(0.0, abs=1e-4)  # hands that never move are their own mean
 
 
+def test_pixels_are_those_of_a_frame_of_896_lines() -> None:
+    target = standing()
+    moved = target.copy()
+    moved[:, : sk.BODY_COUNT, 0] += 2 / 448  # the unit is half the height
+    moved[:, sk.BODY_COUNT :, 1] -= 4 / 448
+    errors = figures.pixel_errors_of_set([(moved, target), (moved, target)])
+    assert errors["body"] == errors["head"] == pytest.approx(2.0, rel=1e-4)
+    assert errors["hands"] == pytest.approx(4.0, rel=1e-4)
+    assert errors["full"] == pytest.approx((18 * 2 + 42 * 4) / 60, rel=1e-4)
+    assert errors["hands_wrist_aligned"] == pytest.approx(0.0, abs=1e-3)
+    percent = figures.percent_errors_of_set([(moved, target)])
+    assert percent["full"] == pytest.approx(100 * errors["full"] / 448 / 1.6, rel=1e-4)
+
+
+def test_a_clip_without_legs_has_pixels_and_no_per_cent() -> None:
+    target = standing()
+    target[:, [sk.LEFT_ANKLE, sk.RIGHT_ANKLE], 2] = 0
+    moved = target.copy()
+    moved[..., 0] += 1 / 448
+    assert np.isnan(figures.percent_errors(moved, target)["full"])
+    assert figures.pixel_errors_of_set([(moved, target)])["full"] == pytest.approx(1.0, rel=1e-4)
+
+
 def test_hidden_keypoints_do_not_count() -> None:
     target = standing()
     wrong = target.copy()

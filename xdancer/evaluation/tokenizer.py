@@ -16,14 +16,16 @@ from xdancer.errors import XDancerError
 from xdancer.evaluation.clips import Clip
 from xdancer.evaluation.folder import read_json, read_pose, write_json
 from xdancer.metrics.codebook import perplexity
-from xdancer.metrics.pose import percent_errors_of_set
+from xdancer.metrics.pose import percent_errors_of_set, pixel_errors_of_set
 from xdancer.pipelines.pose_file import save_poses
 from xdancer.skeleton import BodyPart
 from xdancer.types import PoseBatch
 from xdancer.vqvae.model import VQVAE
 
 TOKENS = "tokens.json"
-PERCENT = {"body": "body", "hands": "hands", "hands_aligned": "hands_wrist_aligned", "mean_hand": "hands_mean_hand"}
+ERRORS = {
+    "full": "full", "body": "body", "head": "head", "hands": "hands", "hands_aligned": "hands_wrist_aligned", "mean_hand": "hands_mean_hand",
+}  # fmt: skip
 """Name in the report → name in `xdancer.metrics.pose`."""
 
 
@@ -51,10 +53,12 @@ def reconstruct(
 
 
 def tokenizer_figures(out: Path) -> dict[str, float | int | None]:
-    """Errors of the decoded poses in % of body height, perplexity and use of the codes, n.
+    """Errors of the decoded poses in % of body height and in pixels of an 896 × 512 frame, perplexity and use of the codes, n.
 
-    Keys: `vqvae/body_percent`, `vqvae/hands_percent`, `vqvae/hands_aligned_percent` (wrists aligned), `vqvae/mean_hand_percent` (the mean hand
-    instead), `vqvae/min_perplexity` (least of the parts), `vqvae/used_codes_share`, `n/vqvae` (clips), `n/vqvae_frames`.
+    Keys: `vqvae/full_percent`, `vqvae/head_percent`, `vqvae/hands_percent` (the paper's columns), `vqvae/body_percent`,
+    `vqvae/hands_aligned_percent` (wrists aligned), `vqvae/mean_hand_percent` (the mean hand instead), the same as `…_px`;
+    `vqvae/min_perplexity` (least of the parts), `vqvae/perplexity_<part>`, `vqvae/dead_<part>` (codes never used), `vqvae/used_codes_share`,
+    `n/vqvae` (clips), `n/vqvae_frames`.
     """
     folder = out / "motion"
     keys = sorted(path.name.removesuffix(".decoded.npy") for path in folder.glob("*.decoded.npy"))
@@ -64,14 +68,20 @@ def tokenizer_figures(out: Path) -> dict[str, float | int | None]:
             raise XDancerError(
                 f"{folder / key}.decoded.npy has {len(decoded_pose)} frames, the true poses {len(true)}. Generate the folder again."
             )
-    errors = percent_errors_of_set(pairs)
-    counts = _counts(folder / TOKENS)
-    figures: dict[str, float | int | None] = {f"vqvae/{name}_percent": _known(errors.get(key)) for name, key in PERCENT.items()}
-    least = float(perplexity(torch.from_numpy(counts).double()).min())
-    return figures | {
-        "vqvae/min_perplexity": least, "vqvae/used_codes_share": float((counts > 0).mean()),
-        "n/vqvae": len(pairs), "n/vqvae_frames": sum(len(true) for _, true in pairs),
-    }  # fmt: skip
+    figures: dict[str, float | int | None] = {}
+    for unit, errors in (("percent", percent_errors_of_set(pairs)), ("px", pixel_errors_of_set(pairs))):
+        figures |= {f"vqvae/{name}_{unit}": _known(errors.get(key)) for name, key in ERRORS.items()}
+    return figures | _usage(folder / TOKENS) | {"n/vqvae": len(pairs), "n/vqvae_frames": sum(len(true) for _, true in pairs)}
+
+
+def _usage(path: Path) -> dict[str, float | int | None]:
+    """Perplexity and dead codes of every part, the least perplexity, and the share of all codes that are used."""
+    counts = _counts(path)
+    found = perplexity(torch.from_numpy(counts).double()).tolist()
+    names, dead = read_json(path).get("parts", range(len(counts))), (counts == 0).sum(1).tolist()
+    figures: dict[str, float | int | None] = {"vqvae/min_perplexity": min(found), "vqvae/used_codes_share": float((counts > 0).mean())}
+    figures |= {f"vqvae/perplexity_{name}": value for name, value in zip(names, found, strict=False)}
+    return figures | {f"vqvae/dead_{name}": value for name, value in zip(names, dead, strict=False)}
 
 
 def _counts(path: Path) -> NDArray[np.int64]:

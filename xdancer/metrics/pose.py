@@ -16,6 +16,8 @@ VISIBLE = 0.3
 """A keypoint of at least this confidence is visible."""
 FROZEN = 0.1
 """A clip slower than this share of the ground truth's mean speed is frozen."""
+FRAME_HEIGHT = 896
+"""Height (pixels) of the paper's 896 × 512 frames, whose half is the unit of `PoseBatch`."""
 BROKEN_VISIBLE, BROKEN_TORSO = 0.6, (0.4, 1.6)
 """Bounds of `broken_share`."""
 
@@ -73,16 +75,17 @@ def mean_hand(poses: Sequence[Float[NDArray, "_ 60 3"]]) -> Float[NDArray, "hand
     return total / np.maximum(count, 1)
 
 
-def percent_errors(
+def keypoint_errors(
     predicted: Float[NDArray, "frame 60 3"],
     target: Float[NDArray, "frame 60 3"],
     *,
     baseline_hand: Float[NDArray, "hand 20 2"] | None = None,
 ) -> dict[str, float]:
-    """Mean distance of the target's visible keypoints from the predicted ones, in per cent of the target's body height.
+    """Mean distance of the target's visible keypoints from the predicted ones, in the poses' own unit.
 
-    Keys: `body` (the 18 body keypoints), `head` (nose, eyes, ears), `hands` (both hands, 42 points), `hands_wrist_aligned` (20 finger points
-    per hand, both hands moved so that the wrists coincide), `hands_mean_hand` (the same for the mean hand, moved to the true wrist).
+    Keys: `full` (all 60 keypoints), `body` (the 18 body keypoints), `head` (nose, eyes, ears), `hands` (both hands, 42 points),
+    `hands_wrist_aligned` (20 finger points per hand, both hands moved so that the wrists coincide), `hands_mean_hand` (the same for the mean
+    hand, moved to the true wrist). `full`, `head` and `hands` are the columns of the paper's pose error.
 
     Args:
         predicted: the confidence is not read.
@@ -90,27 +93,49 @@ def percent_errors(
         baseline_hand: the result of `mean_hand` over a set; default: the mean hand of this very clip, a stronger baseline.
 
     Returns:
-        Per cent; NaN where nothing is visible or the clip has no body height.
+        NaN where nothing is visible; `hands_mean_hand` also for a clip without body height.
     """
-    height = body_height(target)
     distance = np.linalg.norm(predicted[..., :2].astype(np.float64) - target[..., :2], axis=-1)
     seen, fingers = visible(target), fingers_visible(target)
     true_hands = wrist_aligned(target)
     baseline = mean_hand([target]) if baseline_hand is None else baseline_hand
     groups = {
+        "full": distance[seen],
         "body": distance[:, sk.BODY][seen[:, sk.BODY]],
         "head": distance[:, HEAD_POINTS][seen[:, HEAD_POINTS]],
         "hands": distance[:, sk.BODY_COUNT :][seen[:, sk.BODY_COUNT :]],
         "hands_wrist_aligned": np.linalg.norm(wrist_aligned(predicted) - true_hands, axis=-1)[fingers],
-        "hands_mean_hand": np.linalg.norm(baseline * height - true_hands, axis=-1)[fingers],
+        "hands_mean_hand": np.linalg.norm(baseline * body_height(target) - true_hands, axis=-1)[fingers],
     }
-    return {name: 100.0 * float(values.mean()) / height if values.size else float("nan") for name, values in groups.items()}
+    return {name: float(values.mean()) if values.size else float("nan") for name, values in groups.items()}
+
+
+def percent_errors(
+    predicted: Float[NDArray, "frame 60 3"],
+    target: Float[NDArray, "frame 60 3"],
+    *,
+    baseline_hand: Float[NDArray, "hand 20 2"] | None = None,
+) -> dict[str, float]:
+    """`keypoint_errors` in per cent of the target's body height; NaN for a clip without one."""
+    height = body_height(target)
+    return {name: 100.0 * error / height for name, error in keypoint_errors(predicted, target, baseline_hand=baseline_hand).items()}
 
 
 def percent_errors_of_set(pairs: Sequence[tuple[Float[NDArray, "_ 60 3"], Float[NDArray, "_ 60 3"]]]) -> dict[str, float]:
     """Means over clips of `percent_errors` for (predicted, target) pairs; the mean hand is that of all targets together."""
     baseline = mean_hand([target for _, target in pairs])
-    rows = [percent_errors(predicted, target, baseline_hand=baseline) for predicted, target in pairs]
+    return _means([percent_errors(predicted, target, baseline_hand=baseline) for predicted, target in pairs])
+
+
+def pixel_errors_of_set(pairs: Sequence[tuple[Float[NDArray, "_ 60 3"], Float[NDArray, "_ 60 3"]]]) -> dict[str, float]:
+    """Means over clips of `keypoint_errors` in pixels of a frame of `FRAME_HEIGHT`, for poses in the coordinates of `PoseBatch`."""
+    baseline = mean_hand([target for _, target in pairs])
+    rows = [keypoint_errors(predicted, target, baseline_hand=baseline) for predicted, target in pairs]
+    return {name: error * FRAME_HEIGHT / 2 for name, error in _means(rows).items()}
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean over clips of every figure, without the clips that do not have it."""
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
     return {name: float(np.nanmean(values)) if not np.isnan(values).all() else float("nan") for name, values in columns.items()}
 
