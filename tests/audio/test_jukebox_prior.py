@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from xdancer.__main__ import main
 from xdancer.audio import encoder, jukebox
 from xdancer.audio.encoder import encode_music, encode_music_to_disk
 from xdancer.audio.jukebox import JukeboxEncoder
 from xdancer.audio.jukebox_prior import Jukebox5b, JukeboxInfer, build_models, load_jukebox
+from xdancer.data.shards import ShardReader
 from xdancer.errors import CheckpointError
+from xdancer.media import read_audio
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jukebox-infer's own imports
 pytest.importorskip("jukebox_infer", reason="needs the optional package: pip install 'xdancer[jukebox]'")
@@ -74,6 +77,17 @@ def test_a_song_from_end_to_end(toy, monkeypatch, tmp_path):
     np.testing.assert_array_equal(encode_music(sound, 44100, 120, ["jukebox"], device="cpu")["jukebox"], rows)
     np.testing.assert_array_equal(encode_music_to_disk(sound, 44100, 120, ["jukebox"], device="cpu")["jukebox"], rows)
     assert len(list((tmp_path / "cache/xdancer/features").iterdir())) == 1
+
+
+def test_shards_get_the_feature(toy, tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(JukeboxEncoder, "width", 48)
+    split = tiny.write_split(tmp_path / "train", [tiny.make_clip(number, 50 + number, video=True) for number in range(2)])
+    assert main(["features", str(split), "--add", "jukebox", "--device", "cpu"]) == 0
+    reader = ShardReader(split)
+    assert reader.manifest.features["jukebox"] == {"width": 48, "version": "layer66-2+5b"}
+    sound = read_audio(reader.member(1, "audio.m4a"), sample_rate=44100)
+    direct = JukeboxEncoder(device="cpu")(sound, 44100, 51)
+    np.testing.assert_allclose(reader.feature(1, "jukebox"), direct, atol=1e-3 * np.abs(direct).max())  # float16 in shards
 
 
 def test_weights_are_read_at_the_first_sound(toy, monkeypatch):

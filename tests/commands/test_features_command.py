@@ -97,6 +97,7 @@ def test_a_wrong_feature_is_refused_before_any_work(data, monkeypatch, capsys):
     assert "pip install 'xdancer[jukebox]'" in line
     assert "git+https://github.com/rodrigo-castellon/jukemirlib.git" in line
     assert "--workers 0: at least 1" in refused(capsys, data, "--add", "beat_phase", "--workers", 0)
+    assert "--device cuda: beat_phase computes on the CPU" in refused(capsys, data, "--add", "beat_phase", "--device", "cuda")
     assert "No shards in" in refused(capsys, data / "none", "--add", "beat_phase")
     assert not list(data.rglob("features"))
 

@@ -36,10 +36,10 @@ def features(shards: Path, *, add: str = "", device: DeviceName = "auto", worker
         overwrite: replace a feature of that name that an earlier version added.
 
     Raises:
-        XDancerError: an unknown feature, or one whose package or weights are missing.
+        XDancerError: an unknown feature, one whose package or weights are missing, or a device that is not there or not used.
         ShardError: no shards, clips without sound or with damaged sound, or the feature is there in another version.
     """
-    from xdancer.audio.encoder import FEATURE_WIDTHS, feature_table
+    from xdancer.audio.encoder import FEATURE_WIDTHS, HEAVY, feature_table
     from xdancer.data.derive import add_feature
     from xdancer.data.shards import ShardReader
     from xdancer.progress import Steps
@@ -49,6 +49,8 @@ def features(shards: Path, *, add: str = "", device: DeviceName = "auto", worker
         raise XDancerError(f"Which music feature? Give --add NAME, one of {', '.join(FEATURE_WIDTHS)}.")
     if workers < 1:
         raise XDancerError(f"--workers {workers}: at least 1.")
+    if add in FEATURE_WIDTHS and add not in HEAVY and device not in ("auto", "cpu"):
+        raise XDancerError(f"--device {device}: {add} computes on the CPU. Use --device auto.")
     table = feature_table([add], device=device)[add]
     info: FeatureInfo = {"width": table["width"], "version": table["version"]}
     splits = sorted(path.parent for path in Path(shards).glob("*/manifest.json")) or [Path(shards)]
