@@ -59,14 +59,15 @@ def stage_of(model_class: type[nn.Module]) -> str:
 
 
 def load_model(path: Path, model_class: type[Model]) -> Model:
-    """A stage's model in eval mode on the CPU, from a checkpoint file or a saved folder.
+    """A stage's model in eval mode on the CPU, from a checkpoint file, a saved folder, a model folder, or `shipped`.
 
     Of a Lightning checkpoint the weights in `state_dict` are read: the averaged ones where training kept an average.
 
     Raises:
         CheckpointError: missing, damaged, of another stage, or weights that do not fit the stored config.
     """
-    path, stage = Path(path), stage_of(model_class)
+    stage = stage_of(model_class)
+    path = stage_source(Path(path), stage)
     if path.is_dir():
         header, weights = _read_folder(path, stage)
     else:
@@ -76,20 +77,23 @@ def load_model(path: Path, model_class: type[Model]) -> Model:
 
 
 def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
-    """The tokenizer inside a stage 2 or 3 checkpoint and its recorded fingerprint.
+    """The tokenizer inside a stage 2 or 3 checkpoint, or beside stage 2 in a model folder, and its recorded fingerprint.
 
     Raises:
         CheckpointError: no tokenizer inside, or one that is not what the fingerprint says.
     """
     from xdancer.vqvae.model import VQVAE
 
-    path = Path(path)
-    header, weights = read_checkpoint(path)
-    weights = {name.removeprefix("tokenizer."): value for name, value in weights.items() if name.startswith("tokenizer.")}
-    recorded = header.get("tokenizer_fingerprint")
-    if not weights or recorded is None or "tokenizer_config" not in header:
-        raise CheckpointError(f"{path} holds no tokenizer (stage {header['stage']}). Give a checkpoint of stage 2 or 3.")
-    tokenizer = build(VQVAE, header["tokenizer_config"], weights, source=path)
+    path = stage_source(Path(path), "motion_gpt")
+    if path.is_dir():
+        recorded, tokenizer = trained_on(path), load_model(path.parent / "vqvae", VQVAE)
+    else:
+        header, weights = read_checkpoint(path)
+        weights = {name.removeprefix("tokenizer."): value for name, value in weights.items() if name.startswith("tokenizer.")}
+        recorded = header.get("tokenizer_fingerprint")
+        if not weights or recorded is None or "tokenizer_config" not in header:
+            raise CheckpointError(f"{path} holds no tokenizer (stage {header['stage']}). Give a checkpoint of stage 2 or 3.")
+        tokenizer = build(VQVAE, header["tokenizer_config"], weights, source=path)
     if (found := fingerprint(tokenizer)) != recorded:
         raise StageMismatchError(
             f"{path}: the tokenizer inside is {found[:12]}, the checkpoint names {recorded[:12]}. The file was altered; train again."

@@ -6,7 +6,8 @@ from xdancer.device import DeviceName, Precision
 
 
 def demo(
-    *, out: Path = Path("xdancer_demo"), seed: int = 0, minutes: float = 15.0, device: DeviceName = "auto", precision: Precision = "fp32"
+    *, out: Path = Path("xdancer_demo"), seed: int = 0, minutes: float = 15.0, shipped: bool = False, device: DeviceName = "auto",
+    precision: Precision = "fp32",
 ) -> Path:  # fmt: skip
     """Train all stages from random weights on the embedded data set, let an unseen portrait dance to an unseen song, and report.
 
@@ -16,6 +17,7 @@ def demo(
         out: folder of everything the demo writes; report.html in it is the place to look.
         seed: of data, training and sampling; same seed and minutes, same result.
         minutes: scales the numbers of training steps; 15 is measured on two cores, more is better.
+        shipped: take the motion model of the package (stages 1 and 2) and train the renderer only.
         device: auto, cpu, cuda or mps; the small models gain little from a GPU.
         precision: fp32 or bf16.
 
@@ -36,9 +38,9 @@ def demo(
 
     budget, console = Budget.of(minutes), Console()
     place = select_device(device)
-    state = open_state(out.absolute(), {"seed": seed, "minutes": minutes, "device": str(place), "precision": precision})
+    state = open_state(out.absolute(), {"seed": seed, "minutes": minutes, "shipped": shipped, "device": str(place), "precision": precision})
     folders = Folders(out.absolute())
-    phases = make_phases(folders, budget, seed=seed, device=device, precision=precision)
+    phases = make_phases(folders, budget, seed=seed, device=device, precision=precision, shipped=shipped)
     console.print(f"xdancer demo: {out}, seed {seed}, {minutes:g} minutes, device {place}, precision {precision}", soft_wrap=True)
     with hold(folders.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, folders.logs, watch=display.watch, keep_open=lock)

@@ -13,8 +13,8 @@ def export(
     """Turn the checkpoints of the three stages into a model folder for `xdancer generate --model`.
 
     Args:
-        vqvae: checkpoint of stage 1.
-        gpt: checkpoint of stage 2, trained on the tokens of that stage 1.
+        vqvae: checkpoint of stage 1, or `shipped`.
+        gpt: checkpoint of stage 2, trained on the tokens of that stage 1, or `shipped`.
         video: checkpoint of stage 3, likewise; phase (b) or, for a renderer without temporal modules, phase (a).
         out: folder to write: safetensors and config.json per stage, model_index.json with the fingerprints.
 

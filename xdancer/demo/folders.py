@@ -9,6 +9,8 @@ class Folders:
     """Paths below the demo's folder."""
 
     root: Path
+    motion: str | None = None
+    """Where stages 1 and 2 come from, if not from runs of this demo."""
 
     @property
     def data(self) -> Path:
@@ -31,8 +33,8 @@ class Folders:
         return self.root / "runs" / name
 
     def checkpoint(self, name: str) -> Path:
-        """Newest checkpoint of a training run."""
-        return self.run(name) / "last.ckpt"
+        """Newest checkpoint of a training run; of stages 1 and 2 what stands for them."""
+        return Path(self.motion) if self.motion and name in ("vqvae", "gpt") else self.run(name) / "last.ckpt"
 
     @property
     def model(self) -> Path:

@@ -6,8 +6,10 @@ training with two.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from xdancer.application import root
+from xdancer.checkpoint import SHIPPED
 from xdancer.demo.budget import Budget
 from xdancer.demo.folders import Folders
 from xdancer.demo.phase import Phase
@@ -21,9 +23,13 @@ SAMPLING = {"temperature": 1.0, "top_p": 0.985, "smoothing": 1.0}
 one tremble (docs/experiments.md)."""
 
 
-def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision) -> list[Phase]:
-    """All phases; earlier ones are preferred when several are ready."""
+def make_phases(
+    folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision, shipped: bool = False
+) -> list[Phase]:  # fmt: skip
+    """All phases; earlier ones are preferred when several are ready. With `shipped` stages 1 and 2 are those of the package."""
     place = ("--device", select_device(device).type, "--precision", precision)
+    if shipped:
+        folders = replace(folders, motion=SHIPPED)
     phases = [
         _data(folders, budget, seed),
         _training("vqvae", "stage 1: tokenizer", folders, budget, seed, place, needs=("data",), threads=2),
@@ -32,7 +38,14 @@ def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceNa
         _training("video_temporal", "stage 3b: temporal modules", folders, budget, seed, place, needs=("video_image",)),
         *_closing(folders, budget, seed, place),
     ]
+    if shipped:
+        phases = [_without(phase, ("vqvae", "gpt")) for phase in phases if phase.name not in ("vqvae", "gpt")]
     return [replace(phase, weight=budget.seconds(phase.name)) for phase in phases]
+
+
+def _without(phase: Phase, gone: tuple[str, ...]) -> Phase:
+    """The phase where some of its needs are met before the start; the data set stands for them."""
+    return replace(phase, needs=tuple(dict.fromkeys("data" if need in gone else need for need in phase.needs)))
 
 
 def _data(folders: Folders, budget: Budget, seed: int) -> Phase:
@@ -63,10 +76,21 @@ def _training(
     }
     if name != "vqvae":
         overrides["model.init_args.tokenizer"] = folders.checkpoint("vqvae")
+        if folders.motion == SHIPPED and name.startswith("video"):
+            overrides["model.init_args.config.codes_width"] = shipped_codes_width()
     if name == "video_temporal":
         overrides["model.init_args.initial"] = folders.checkpoint("video_image")
     arguments = (str(root() / "train.py"), "fit", *_flags(overrides))
     return Phase(name, title, arguments, needs=needs, threads=threads, steps=steps, run_dir=folders.run(name))
+
+
+def shipped_codes_width() -> int:
+    """Numbers per frame in the codes of the shipped tokenizer: what the renderer's motion decoder reads."""
+    from xdancer.checkpoint import load_model
+    from xdancer.vqvae.model import VQVAE
+
+    config = load_model(Path(SHIPPED), VQVAE).config
+    return config.parts * config.part_slots * config.code_width
 
 
 def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:

@@ -57,24 +57,24 @@ class MotionGPTModule(LightningModule):
 
         Args:
             config: sizes.
-            tokenizer: stage 1 checkpoint or folder.
+            tokenizer: stage 1 checkpoint or folder, a model folder, or `shipped`.
             optimizer: of the two parameter groups with and without weight decay.
             lr_schedule: factor on the learning rate.
             sampling: how `generate` and validation draw tokens.
             gpt2: folder with GPT-2's weights to start from (paper); random where None.
-            start: motion GPT to start from: a stage 2 checkpoint or folder, or `shipped`.
+            start: motion GPT to start from: a stage 2 checkpoint, a model folder, or `shipped`.
             compile: compile the blocks with torch.compile.
         """
         super().__init__()
         self.model = MotionGPT(config)
         if gpt2 is not None:
             rank_zero_info(str(load_gpt2_folder(self.model, gpt2)))
-        self.tokenizer_path, self.tokenizer = stage_source(tokenizer, "vqvae"), None
+        self.tokenizer_path, self.tokenizer = stage_source(Path(tokenizer), "vqvae"), None
         self._tokenizer_weights: dict[str, Tensor] = {}
         if self.tokenizer_path.exists():
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE))
         if start is not None:
-            self._start_from(stage_source(start, "motion_gpt"))
+            self._start_from(stage_source(Path(start), "motion_gpt"))
         self.save_hyperparameters({"stage": "motion_gpt", "config": asdict(config), **self._tokenizer_record()})
         self.optimizer, self.lr_schedule, self.sampling = SharedOptimizer(optimizer), lr_schedule, sampling
         if compile:

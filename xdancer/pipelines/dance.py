@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xdancer.checkpoint import fingerprint, load_model, read_checkpoint
+from xdancer.checkpoint import fingerprint, load_model, stage_source, trained_on
 from xdancer.device import Precision, autocast
 from xdancer.errors import StageMismatchError
 from xdancer.motion_gpt.model import MotionGPT
@@ -72,21 +72,21 @@ class DancePipeline:
 
     @classmethod
     def from_checkpoints(cls, vqvae: Path, gpt: Path, video: Path, *, precision: Precision = "fp32") -> "DancePipeline":
-        """The pipeline of three training checkpoints.
+        """The pipeline of three training checkpoints; `shipped` stands for stages 1 and 2 of the package.
 
         Raises:
             CheckpointError: missing, damaged or of another stage; StageMismatchError: stages 2 or 3 were trained on another tokenizer.
         """
-        tokenizer = load_model(vqvae, VQVAE)
+        tokenizer, motion_gpt, renderer = load_model(vqvae, VQVAE), load_model(gpt, MotionGPT), load_model(video, VideoDiffusion)
         found = fingerprint(tokenizer)
         for path, stage in ((gpt, "motion_gpt"), (video, "video_diffusion")):
-            expected = str(read_checkpoint(path, stage)[0].get("tokenizer_fingerprint"))
+            expected = trained_on(stage_source(path, stage))
             if expected != found:
                 raise StageMismatchError(
                     f"{path} was trained on tokenizer {expected[:12]}, but {vqvae} is {found[:12]}. "
                     f"Pass the tokenizer that it was trained on, or train stage {'2' if stage == 'motion_gpt' else '3'} again."
                 )
-        return cls(tokenizer, load_model(gpt, MotionGPT), load_model(video, VideoDiffusion), precision=precision)
+        return cls(tokenizer, motion_gpt, renderer, precision=precision)
 
     @classmethod
     def _of(cls, models: Mapping[str, nn.Module], precision: Precision) -> "DancePipeline":
@@ -177,20 +177,21 @@ class DancePipeline:
 
     def start(self, image: UInt8[NDArray, "height width 3"], pose: Float[NDArray, "60 3"]) -> PoseBatch:
         """The portrait's pose in the renderer's coordinates: what the dance starts from."""
-        return PoseBatch.from_array(self._box(image).pose_inside(pose[None])).to(self.motion.device)
+        return PoseBatch.from_array(self.box(image).pose_inside(pose[None])).to(self.motion.device)
 
     def show(
         self, image: UInt8[NDArray, "height width 3"], start: PoseBatch, motion: MotionSample, *, steps: int | None = None,
         guidance: float | None = None, seed: int = 0, progress: Progress | None = None,
     ) -> DanceStream:  # fmt: skip
         """The person in `image`, whose pose is `start`, in a dance that is known; arguments as in `stream`."""
-        box = self._box(image)
+        box = self.box(image)
         reference = to_tensor(box.place(image)[None]).to(self.device)
         windows = self.render(reference, start, motion, steps=steps, guidance=guidance, seed=seed, progress=progress)
         frames = (frame for window in windows for frame in box.cut(to_pictures(window[0])))
         return DanceStream(frames, box.pose_outside(motion.pose.to_array()), motion.tokens)
 
-    def _box(self, image: UInt8[NDArray, "height width 3"]) -> Letterbox:
+    def box(self, image: UInt8[NDArray, "height width 3"]) -> Letterbox:
+        """Where the portrait lies in the renderer's pictures."""
         return Letterbox.fit((image.shape[0], image.shape[1]), (self.renderer.config.height, self.renderer.config.width))
 
     def render(

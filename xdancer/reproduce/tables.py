@@ -54,6 +54,8 @@ TABLES: dict[str, Table] = {
             "both + beat phase": _both() | _PHASE,
             "both + relative positions": _both(relative_positions=True),
             "both + parallel slots": _both(parallel_slots=True),
+            "parallel slots, relative positions": _both(parallel_slots=True, relative_positions=True),
+            "parallel slots, relative positions, beat phase": _both(parallel_slots=True, relative_positions=True) | _PHASE,
         },
         reference="both",
         slots=2,
@@ -73,7 +75,7 @@ TABLES: dict[str, Table] = {
     "window": Table(
         question="The same inputs in the paper's window of 2224 positions, as far as a CPU allows",
         config="studies/motion_window.yaml",
-        rows=_INPUTS,
+        rows=_INPUTS | {"both + parallel slots": _both(parallel_slots=True)},
         reference="both",
         slots=6,
         clips=12,

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer
+from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer, stage_source
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch, VideoSample
 from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, tokenizer_inside
@@ -50,7 +50,8 @@ class VideoDiffusionModule(LightningModule):
         """
         super().__init__()
         self.save_hyperparameters({"stage": "video_diffusion", "config": asdict(config)})  # plain data; a resumed run obeys a new rate
-        self.tokenizer_path, self.initial, self.pretrained = Path(tokenizer), initial and Path(initial), pretrained and Path(pretrained)
+        self.tokenizer_path = stage_source(Path(tokenizer), "vqvae")
+        self.initial, self.pretrained = initial and Path(initial), pretrained and Path(pretrained)
         self.tokenizer, self._restored = None, False
         if self.tokenizer_path.exists():
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE), config)
