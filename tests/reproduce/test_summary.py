@@ -11,7 +11,7 @@ from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.reproduce.measure import border_frames, border_ratio, last_validation
 from xdancer.reproduce.plan import Layout, make_phases
 from xdancer.reproduce.summary import markdown, paired
-from xdancer.reproduce.tables import TABLES, chosen
+from xdancer.reproduce.tables import DANCES, TABLES, chosen
 
 
 def test_paired_differences_know_what_seeds_share() -> None:
@@ -26,7 +26,7 @@ def test_paired_differences_know_what_seeds_share() -> None:
 
 
 def test_the_table_shows_absent_figures_as_such() -> None:
-    text = markdown({"both": [{"gpt/beat_f1": 0.5}] * 2, "paper": [{"gpt/beat_f1": 0.25}, {"gpt/beat_f1": None}]}, "both")
+    text = markdown({"both": [{"gpt/beat_f1": 0.5}] * 2, "paper": [{"gpt/beat_f1": 0.25}, {"gpt/beat_f1": None}]}, "both", DANCES)
     lines = text.splitlines()
     assert lines[2].startswith("| both | 2 | – | – | 0.500 |")
     assert lines[3].startswith("| paper | 2 | – | – | 0.250 |")

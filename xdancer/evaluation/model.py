@@ -66,9 +66,10 @@ def dance_clips(
 
 
 def dance_pairs(
-    tokenizer: VQVAE, gpt: MotionGPT, pairs: list[tuple[Clip, Clip]], sampling: SamplingConfig, seed: int, precision: Precision
-) -> list[Pose]:
-    """From each pair's first clip's first pose to the second clip's song, over its whole length."""
+    tokenizer: VQVAE, gpt: MotionGPT, pairs: list[tuple[Clip, Clip]], sampling: SamplingConfig, seed: int, precision: Precision,
+    asked: Mapping[str, Tensor] | None = None,
+) -> list[Pose]:  # fmt: skip
+    """From each pair's first clip's first pose to the second clip's song, over its whole length; `asked` as in `stream_motion`."""
     device = next(gpt.parameters()).device
     starts = [PoseBatch.from_array(dancer.pose[:1]) for dancer, _ in pairs]
     start = PoseBatch(torch.cat([one.keypoints for one in starts]), torch.cat([one.confidence for one in starts])).to(device)
@@ -76,7 +77,8 @@ def dance_pairs(
         {name: torch.from_numpy(rows).float().to(device) for name, rows in song.music.items()} for _, song in pairs
     ]
     frames = max(len(song.pose) for _, song in pairs)
-    sample = roll_out(tokenizer, gpt, pad_music(songs), start, frames=frames, wishes=Wishes(sampling), seed=seed, precision=precision)
+    wishes = Wishes(sampling, asked=asked or {})
+    sample = roll_out(tokenizer, gpt, pad_music(songs), start, frames=frames, wishes=wishes, seed=seed, precision=precision)
     return [sample.pose.to_array(item)[: len(song.pose)] for item, (_, song) in enumerate(pairs)]
 
 

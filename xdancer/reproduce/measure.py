@@ -17,6 +17,8 @@ from xdancer.metrics.beat_alignment import score_beats
 from xdancer.metrics.motion_table import MotionItem, beat_clip, evaluate_motion
 from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig
+from xdancer.reproduce.control import figure_figures, style_figures
+from xdancer.vqvae.model import VQVAE
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
 
@@ -48,7 +50,17 @@ def measure(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: in
         "gpt/border_ratio": float(np.nanmean(borders)), "gpt/parameters": sum(parameter.numel() for parameter in gpt.parameters()),
         "gpt/beat_f1_by_clip": [_f1(item) for item in items], **last_validation(run),
     }  # fmt: skip
-    write_json(figures, evaluate_motion(items, seed=seed) | extra)
+    write_json(figures, evaluate_motion(items, seed=seed) | extra | _asked(tokenizer, gpt, chosen, data.parent / "train", frames, seed))
+
+
+def _asked(tokenizer: VQVAE, gpt: MotionGPT, clips: list[Clip], train: Path, frames: int, seed: int) -> dict[str, float]:
+    """What a model with conditions makes of them."""
+    figures: dict[str, float] = {}
+    if gpt.config.styles:
+        figures |= style_figures(tokenizer, gpt, clips, train, frames=frames, sampling=SAMPLING, seed=seed)
+    if gpt.config.motion_figures:
+        figures |= figure_figures(tokenizer, gpt, clips, sampling=SAMPLING, seed=seed)
+    return figures
 
 
 def cut(clip: Clip, frames: int, lookahead: int) -> Clip:

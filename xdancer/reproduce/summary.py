@@ -7,19 +7,6 @@ import numpy as np
 from scipy import stats
 
 Figures = Mapping[str, float | int | list[float | None] | None]
-COLUMNS = {
-    "cross-entropy": "gpt/cross_entropy",
-    "music gain": "gpt/music_gain",
-    "F1": "gpt/beat_f1",
-    "null": "gpt/beat_f1_null",
-    "speed": "gpt/speed_ratio",
-    "frozen": "gpt/frozen_share",
-    "jerk": "gpt/jerk_ratio",
-    "broken": "gpt/broken_share",
-    "kernel": "gpt/kernel_kinetic32",
-    "border": "gpt/border_ratio",
-}
-"""Column → figure; definitions in `metrics.motion_table` and `reproduce.measure`."""
 PAIRED = ("cross-entropy", "F1", "kernel")
 """Columns whose difference from the reference row is given with an interval."""
 
@@ -49,15 +36,15 @@ def paired(runs: Sequence[Figures], reference: Sequence[Figures], figure: str) -
     return Difference(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
 
 
-def markdown(rows: Mapping[str, Sequence[Figures]], reference: str) -> str:
+def markdown(rows: Mapping[str, Sequence[Figures]], reference: str, columns: Mapping[str, str]) -> str:
     """The table for people: one line per row, differences in the last columns."""
-    heads = ["row", "n", *COLUMNS, *(f"Δ {name}" for name in PAIRED)]
+    heads = ["row", "n", *columns, *(f"Δ {name}" for name in PAIRED)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name, runs in rows.items():
-        cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in COLUMNS.values())]
+        cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in columns.values())]
         shared = min(len(runs), len(rows[reference]))
         for column in PAIRED:
-            found = None if name == reference else paired(runs[:shared], rows[reference][:shared], COLUMNS[column])
+            found = None if name == reference else paired(runs[:shared], rows[reference][:shared], columns[column])
             cells.append("" if found is None else f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -1,11 +1,14 @@
 """What is compared: each table is a base config and rows that change one thing, as flags of `train.py fit`."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from xdancer.embedded.styles import DANCE_STYLES
 from xdancer.errors import XDancerError
 
 Flags = Mapping[str, object]
+STYLES = tuple(DANCE_STYLES)
 MODEL, DATA = "model.init_args.config.", "data.init_args."
 
 
@@ -26,6 +29,30 @@ class Table:
     """Held-out clips that are danced to, each with its own song."""
     frames: int = 180
     """Length of each dance."""
+    columns: Mapping[str, str] = field(default_factory=lambda: DANCES)
+    """Column → figure; definitions in `metrics.motion_table`, `reproduce.measure` and `reproduce.control`."""
+
+
+DANCES = {
+    "cross-entropy": "gpt/cross_entropy",
+    "music gain": "gpt/music_gain",
+    "F1": "gpt/beat_f1",
+    "null": "gpt/beat_f1_null",
+    "speed": "gpt/speed_ratio",
+    "frozen": "gpt/frozen_share",
+    "jerk": "gpt/jerk_ratio",
+    "broken": "gpt/broken_share",
+    "kernel": "gpt/kernel_kinetic32",
+    "border": "gpt/border_ratio",
+}
+CONTROL = {
+    "asked style found": "gpt/style_asked_found",
+    "own style found": "gpt/style_own_found",
+    "true clips": "gpt/style_true_found",
+    "chance": "gpt/style_chance",
+    "energy ρ": "gpt/energy_correlation",
+    "density ρ": "gpt/density_correlation",
+}
 
 
 def _both(**changes: object) -> dict[str, object]:
@@ -71,6 +98,18 @@ TABLES: dict[str, Table] = {
         },
         reference="both",
         slots=2,
+    ),
+    "control": Table(
+        question="Does a dance become what it is asked to be?",
+        config="studies/motion.yaml",
+        rows={
+            "both + parallel slots": _both(parallel_slots=True),
+            "style and figures": _both(parallel_slots=True, styles=json.dumps(STYLES), motion_figures=True)
+            | {f"{DATA}styles": json.dumps(STYLES)},
+        },
+        reference="both + parallel slots",
+        slots=2,
+        columns={name: DANCES[name] for name in ("cross-entropy", "F1", "broken", "kernel")} | CONTROL,
     ),
     "window": Table(
         question="The same inputs in the paper's window of 2224 positions, as far as a CPU allows",
