@@ -14,6 +14,10 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RUNS = {
     "gpt": ["gpt.yaml"],
     "demo": ["demo/gpt.yaml"],
+    "sync": ["gpt_sync.yaml"],
+    "shipped": ["shipped/gpt.yaml"],
+    "study": ["studies/motion.yaml"],
+    "study_window": ["studies/motion_window.yaml"],
     **{path.stem: ["gpt.yaml", f"ablations/{path.name}"] for path in sorted((CONFIGS / "ablations").glob("gpt_*.yaml"))},
 }
 
@@ -31,7 +35,8 @@ def merged(names: list[str]) -> dict[str, Any]:
 
 
 def model_config(run: dict[str, Any]) -> MotionGPTConfig:
-    return MotionGPTConfig(**run["model"]["init_args"].get("config", {}))
+    values = run["model"]["init_args"].get("config", {})
+    return MotionGPTConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 @pytest.mark.parametrize(
@@ -39,6 +44,7 @@ def model_config(run: dict[str, Any]) -> MotionGPTConfig:
     [
         ("gpt", 302_309_376, 2224), ("gpt_small", 85_054_464, 2224), ("gpt_subset", 302_309_376, 2224), ("gpt_subset_small", 85_054_464, 2224),
         ("gpt_no_global_music", 302_309_376, 2160), ("gpt_no_motion_context", 302_309_376, 1985), ("demo", 793_088, 392),
+        ("gpt_large", 708_387_840, 2224), ("sync", 302_309_376, 424), ("study_window", 793_088, 2224),
     ],
 )  # fmt: skip
 def test_sizes_on_the_meta_device(name: str, blocks: int, window: int) -> None:
@@ -60,6 +66,7 @@ def test_model_and_data_agree(name: str) -> None:
     assert data["history_frames"] == config.frames + config.overlap_frames
     assert data.get("lookahead_frames", 0) == config.music_lookahead_frames
     assert set(data.get("features", ["jukebox", "librosa"])) == set(config.music_features)
+    assert tuple(data.get("styles", ())) == config.styles
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -74,5 +81,6 @@ def test_paper_run_takes_the_papers_values_from_the_code() -> None:
     assert {field.name: getattr(MotionGPTConfig(), field.name) for field in fields(MotionGPTConfig)} == {
         "layers": 24, "heads": 16, "width": 1024, "frames": 64, "context_frames": 8, "overlap_frames": 12, "parts": 5, "slots": 6, "codes": 512,
         "music_features": {"jukebox": 4800, "librosa": 35}, "global_music": True, "music_lookahead_frames": 0, "previous_frames": 0,
+        "parallel_slots": False, "relative_positions": False, "styles": (), "motion_figures": False,
         "condition_dropout": 0.1, "token_noise": 0.0, "dropout": 0.1, "gradient_checkpointing": False,
     }  # fmt: skip

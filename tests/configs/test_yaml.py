@@ -8,7 +8,9 @@ import yaml
 from xdancer.cli import main
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-RUNS = sorted([*CONFIGS.glob("*.yaml"), *(CONFIGS / "demo").glob("*.yaml")])
+FOLDERS = ("demo", "shipped", "studies")
+"""Besides configs/ itself: folders whose files are runs of their own; all other files change one."""
+RUNS = sorted([*CONFIGS.glob("*.yaml"), *(path for folder in FOLDERS for path in (CONFIGS / folder).glob("*.yaml"))])
 OVERLAYS = sorted(path for path in CONFIGS.rglob("*.yaml") if path not in RUNS)
 
 
@@ -23,9 +25,10 @@ def parse(*paths: Path) -> None:
 def test_a_run_parses_and_says_how_it_is_started(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parse(path)
     shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["run_dir"].startswith("runs/demo/" if path.parent.name == "demo" else "runs/")
+    assert shown["run_dir"].startswith(f"runs/{path.parent.name}/" if path.parent.name in FOLDERS else "runs/")
     assert isinstance(shown["seed_everything"], int)
-    assert f"train.py fit --config {path.relative_to(CONFIGS.parent)}" in path.read_text(encoding="utf-8")
+    command = "xdancer reproduce" if path.parent.name == "studies" else f"train.py fit --config {path.relative_to(CONFIGS.parent)}"
+    assert command in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -49,7 +52,7 @@ def test_the_paper_runs_carry_the_papers_numbers() -> None:
     assert run["data"]["init_args"]["batch_size"] * 8 == 2048
 
 
-@pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(CONFIGS)))
+@pytest.mark.parametrize("path", [path for path in RUNS if path.parent.name != "studies"], ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_run_renders_samples_to_be_watched_and_the_demo_s_are_short(path: Path) -> None:
     callbacks = yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"]["callbacks+"]
     (samples,) = [callback.get("init_args", {}) for callback in callbacks if callback["class_path"] == "callbacks.samples.Samples"]
