@@ -61,7 +61,7 @@ def evaluate(
     Raises:
         XDancerError: nothing to evaluate, both or neither of --generated and --model, damaged files, a missing detector that was asked for.
     """
-    from xdancer.commands.generate import make_sampling
+    from xdancer.commands.inputs import make_sampling
 
     place = select_device(device)
     _check_choice(generated, model, data, out, precision)

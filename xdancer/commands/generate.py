@@ -1,65 +1,93 @@
-"""`xdancer generate`: portrait + song → dance video."""
+"""`xdancer generate`: portrait + song → dance video, or the dancing skeleton alone."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xdancer.commands.inputs import SAMPLE_RATE, check_outputs, listened, make_sampling, read_song
 from xdancer.device import DeviceName, Precision, select_device
-from xdancer.errors import MediaError, XDancerError
+from xdancer.errors import XDancerError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from xdancer.motion_gpt.sampling import SamplingConfig
-    from xdancer.pipelines.dance import DancePipeline, DanceStream
-
-LEAST_SECONDS = 3.0
-SAMPLE_RATE = 44100
+    from xdancer.commands.stage import Stage
+    from xdancer.pipelines.motion import Wishes
+    from xdancer.types import MotionSample, PoseBatch
 
 
 def generate(
     *,
-    image: Path,
+    image: Path | None = None,
     music: Path,
     out: Path,
-    model: Path,
+    model: Path | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    steps: int | None = None,
-    cfg: float | None = None,
+    preview: bool = False,
+    window: bool = False,
+    candidates: int = 1,
+    pose: Path | None = None,
+    edit: Path | None = None,
+    keep: str | None = None,
+    lock: str | None = None,
+    reroll: str | None = None,
+    seed_motion: Path | None = None,
+    to: Path | None = None,
+    style: str | None = None,
+    energy: float | None = None,
+    density: float | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 0.985,
+    part_sampling: dict[str, dict[str, float]] | None = None,
     motion_cfg: float = 1.0,
     smoothing: float = 1.0,
-    pose: Path | None = None,
+    steps: int | None = None,
+    cfg: float | None = None,
     side_by_side: Path | None = None,
     save_pose: Path | None = None,
+    save_tokens: Path | None = None,
     width: int | None = None,
     height: int | None = None,
     device: DeviceName = "auto",
     precision: Precision = "fp32",
 ) -> Path:
-    """Make the person in a portrait dance to a song.
+    """Make the person in a portrait dance to a song. With --preview the skeleton dances at once, with or without a portrait.
+
+    A dance can be changed in part: save it (--save-tokens dance.npz), then give it back with --edit and say what of it stays. Wherever a dance
+    is read, tokens (.npz) and poses (.npy) do. Frames that stay are approached: the second before them is the best of eight continuations.
 
     Args:
-        image: full-length portrait of one person (jpg, png, webp).
+        image: full-length portrait of one person (jpg, png, webp); may be left out with --preview.
         music: the song: wav, mp3, ogg, flac, m4a, or the sound of an mp4; at least 3 s.
         out: the mp4 to write (H.264, 30 fps, the song muxed in), in the portrait's proportions.
-        model: model folder of `xdancer export` or `xdancer demo`.
+        model: model folder of `xdancer export` or `xdancer demo`; with --preview the shipped motion model by default.
         seconds: length of the dance; the whole song by default.
         seed: equal seeds give equal dances.
-        steps: denoising steps of the renderer; the model's own number by default.
-        cfg: guidance scale of the renderer; the model's own by default.
+        preview: first write the dancing skeleton, OUT.preview.mp4, which can be watched while it grows; without portrait or renderer it is
+            the result, and becomes OUT.
+        window: preview, shown in a window as well.
+        candidates: dance so often and take the dance of the highest beat F1 times mean confidence of the body.
+        pose: .npy with the portrait's pose, (60, 3) or (frames, 60, 3): the first frame is the start. Without it a detector finds the pose.
+        edit: a dance to change, with one of the next three.
+        keep: its frames that stay, as in 0-30,90-120.
+        lock: its body parts that stay, of upper_body, lower_body, head, left_hand, right_hand: `upper_body,head`.
+        reroll: its body parts that are drawn anew, as in left_hand,right_hand; all else stays.
+        seed_motion: the dance begins with this motion.
+        to: the dance ends with this pose or motion.
+        style: a style that the model knows by name.
+        energy: wanted mean speed of the body, body heights a second; for models trained with it.
+        density: wanted motion beats a second; likewise.
         temperature: of the motion tokens; 0 always takes the likeliest, which tends to freeze.
         top_k: draw motion tokens from the k likeliest only; 0 from all.
         top_p: draw motion tokens from the likeliest that add up to p; 1 from all.
+        part_sampling: these three for single body parts, as in {left_hand: {temperature: 0.8}, right_hand: {temperature: 0.8}}.
         motion_cfg: guidance of the motion by the music; 1 is none.
         smoothing: of the poses over time, standard deviation in frames; 0 is none.
-        pose: .npy with the portrait's pose, (60, 3) or (frames, 60, 3): the first frame is the start. Without it a detector finds the pose.
+        steps: denoising steps of the renderer; the model's own number by default.
+        cfg: guidance scale of the renderer; the model's own by default.
         side_by_side: also write [portrait | pose | result] to this mp4.
         save_pose: also write the dance's poses, (frames, 60, 3), to this .npy.
+        save_tokens: also write the dance's tokens to this .npz, for --edit, --seed-motion and --to.
         width: width of the result in pixels (-W); the renderer's own by default, the height follows.
         height: height of the result in pixels (-H); likewise.
         device: auto, cpu, cuda or mps.
@@ -68,129 +96,153 @@ def generate(
     Raises:
         XDancerError: a missing, damaged, silent or short input, a portrait without a person, a wrong model, a path that cannot be written.
     """
-    from xdancer.media import read_image
-    from xdancer.pipelines.letterbox import Letterbox, output_size
-    from xdancer.pipelines.portrait import portrait_pose
+    from xdancer.commands.stage import set_stage, set_task
+    from xdancer.pipelines.edits import EditRequest
 
-    check_outputs(out, side_by_side, save_pose)
-    place = select_device(device)
-    sampling = make_sampling(temperature=temperature, top_k=top_k, top_p=top_p, guidance=motion_cfg, smoothing=smoothing)
-    if seconds is not None and not seconds > 0:
-        raise XDancerError(f"--seconds {seconds:g}: must be above 0.")
-    portrait, song = read_image(image), read_song(music)
-    pipeline = _pipeline(model, place, precision)
-    box = Letterbox.fit((portrait.shape[0], portrait.shape[1]), (pipeline.renderer.config.height, pipeline.renderer.config.width))
-    try:
-        size = output_size(box, width=width, height=height)
-    except ValueError as error:
-        raise XDancerError(str(error)) from error
-    start = portrait_pose(portrait, source=image, pose_file=pose)
-    print(f"device {place}, precision {precision}, model {model}")
-    from xdancer.progress import Steps
-
-    with Steps() as progress:
-        dance = pipeline.stream(
-            portrait, listened(song), sample_rate=SAMPLE_RATE, pose=start, seconds=seconds, seed=seed, sampling=sampling, steps=steps,
-            guidance=cfg, progress=progress,
-        )  # fmt: skip
+    preview = preview or window
+    _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates)
+    check_outputs(out, side_by_side, save_pose, save_tokens, preview_path(out) if preview else None)
+    request = EditRequest(edit=edit, keep=keep, lock=lock, reroll=reroll, seed_motion=seed_motion, to=to)
+    place, sampling = select_device(device), make_sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, guidance=motion_cfg, smoothing=smoothing, parts=part_sampling
+    )  # fmt: skip
+    stage = set_stage(image, read_song(music), model, device=place, precision=precision, width=width, height=height)
+    if stage.renderer is None and (side_by_side is not None or not preview):
+        raise XDancerError(f"{model} holds a motion model without a renderer. Show its dance with --preview alone, or name another folder.")
+    asked = {"style": style, "energy": energy, "density": density}
+    wishes, start, frames = set_task(stage, request, image=image, pose=pose, seconds=seconds, sampling=sampling, asked=asked)
+    print(f"device {place}, precision {precision}, model {model or 'shipped with xdancer'}")
     notes = {
-        "seed": seed,
-        "steps": steps,
-        "cfg": cfg,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "motion_cfg": motion_cfg,
-        "smoothing": smoothing,
-    }
-    _write(dance, portrait, song, size, notes, out=out, side_by_side=side_by_side, save_pose=save_pose)
+        "seed": seed, "steps": steps, "cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p, "part_sampling": part_sampling,
+        "motion_cfg": motion_cfg, "smoothing": smoothing, "candidates": candidates, **asked,
+    }  # fmt: skip
+    live = preview_path(out) if preview else None
+    motion = _dance(stage, wishes, start, frames=frames, seed=seed, candidates=candidates, live=live, window=window, notes=notes)
+    if stage.renderer is not None:
+        _render(stage, start, motion, notes, out=out, side_by_side=side_by_side)
+    elif live is not None:
+        _take_preview(live, out)
+    _save(stage, motion, save_pose=save_pose, save_tokens=save_tokens)
     return out
 
 
-def check_outputs(out: Path, *others: Path | None) -> None:
-    """Refuse result paths that cannot be written, before hours of work.
-
-    Raises:
-        XDancerError: no mp4 name, a missing folder, or two results of one name.
-    """
-    named = [path for path in (out, *others) if path is not None]
-    if out.suffix.lower() != ".mp4":
-        raise XDancerError(f"--out {out}: the result is an mp4. Give a name that ends in .mp4.")
-    for path in named:
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise XDancerError(
-                f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}. Name a file in an existing folder."
-            )
-    if len({path.absolute() for path in named}) < len(named):
-        raise XDancerError(f"Two results have one name: {', '.join(map(str, named))}. Give each its own.")
+def preview_path(out: Path) -> Path:
+    """Where the skeleton dances while it is made."""
+    return out.with_name(f"{out.stem}.preview.mp4")
 
 
-def read_song(path: Path) -> "NDArray[np.float32]":
-    """The song at 44.1 kHz, (samples, 1 or 2 channels).
-
-    Raises:
-        MediaError: missing, damaged, shorter than 3 s, or silent.
-    """
-    from xdancer.audio.waveform import is_silent
-    from xdancer.media import read_stereo
-
-    if not path.is_file():
-        raise MediaError(f"{path}: no such file. Give a song as wav, mp3, ogg, flac, m4a or mp4.")
-    waveform = read_stereo(path, sample_rate=SAMPLE_RATE)
-    if len(waveform) < LEAST_SECONDS * SAMPLE_RATE:
-        raise MediaError(f"{path}: {len(waveform) / SAMPLE_RATE:.1f} s of sound. A dance needs at least {LEAST_SECONDS:g} s.")
-    if is_silent(waveform):
-        raise MediaError(f"{path}: silent. There is nothing to dance to: give a file with audible music.")
-    return waveform
-
-
-def listened(song: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """What the dancer hears: the mean of the channels, or the first where they cancel each other out."""
-    from xdancer.audio.waveform import is_silent
-
-    mono = song.mean(axis=1)
-    return song[:, 0] if is_silent(mono) else mono
-
-
-def make_sampling(
-    *, temperature: float, top_p: float, smoothing: float, top_k: int = 0, guidance: float = 1.0
-) -> "SamplingConfig":  # fmt: skip
-    """How tokens are drawn; a value out of range is a user's mistake."""
-    from xdancer.motion_gpt.sampling import SamplingConfig
-
-    try:
-        return SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, smoothing=smoothing)
-    except ValueError as error:
-        raise XDancerError(str(error)) from error
-
-
-def _pipeline(model: Path, device: Any, precision: Precision) -> "DancePipeline":
-    from xdancer.pipelines.dance import DancePipeline
-
-    return DancePipeline.from_pretrained(model, device=device, precision=precision)
-
-
-def _write(
-    dance: "DanceStream", portrait: "NDArray[np.uint8]", song: "NDArray[np.float32]", size: tuple[int, int], notes: dict[str, Any], *,
-    out: Path, side_by_side: Path | None, save_pose: Path | None,
+def _check(
+    *, preview: bool, window: bool, image: Path | None, model: Path | None, seconds: float | None, candidates: int
 ) -> None:  # fmt: skip
-    """All results; each is whole or not there, and pictures pass through one by one."""
-    import xdancer
-    from xdancer.media import stream_video, write_video
-    from xdancer.pipelines.letterbox import resized
-    from xdancer.pipelines.pose_file import save_poses
-    from xdancer.pipelines.side_by_side import compose
+    """Refuse what cannot be, before anything is read."""
+    for flag, value in (("--image", image), ("--model", model)):
+        if value is None and not preview:
+            raise XDancerError(f"{flag}: is needed to render a video. Name one, or let the skeleton dance alone: --preview.")
+    if seconds is not None and not seconds > 0:
+        raise XDancerError(f"--seconds {seconds:g}: must be above 0.")
+    if candidates < 1:
+        raise XDancerError(f"--candidates {candidates}: from 1.")
+    if window:
+        from xdancer.pipelines.preview import require_display
+
+        require_display()
+
+
+def _dance(
+    stage: "Stage", wishes: "Wishes", start: "PoseBatch", *, frames: int, seed: int, candidates: int, live: Path | None, window: bool,
+    notes: dict[str, Any],
+) -> "MotionSample":  # fmt: skip
+    """Stage 2; with `live`, its skeleton in that file while it is made (several candidates: when one is chosen)."""
+    from xdancer.progress import Steps
+
+    song = listened(stage.song)
+    music = stage.motion.encode(song, sample_rate=SAMPLE_RATE, frames=frames)
+    if candidates > 1 or live is None:
+        with Steps() as progress:
+            motion = stage.motion.dance(
+                music, start, frames=frames, seed=seed, wishes=wishes, candidates=candidates, choose=_choice(song, candidates),
+                progress=progress,
+            )  # fmt: skip
+        if live is not None:
+            _preview(stage, motion.pose.to_array(), live, window=window, notes=notes)
+        return motion
+    stream = stage.motion.stream(music, start, frames=frames, seed=seed, wishes=wishes)
+    _preview(stage, stream, live, window=window, notes=notes)
+    return stream.sample
+
+
+def _choice(song: Any, candidates: int) -> Any:
+    from xdancer.audio.beats import track_beats
+    from xdancer.evaluation.candidates import best_by_beat
+
+    return None if candidates == 1 else best_by_beat(track_beats(song, SAMPLE_RATE).times)
+
+
+def _preview(stage: "Stage", poses: Any, path: Path, *, window: bool, notes: dict[str, Any]) -> None:
+    """The skeleton with the song, in a file that grows and, if wanted, in a window."""
+    from xdancer.media import grow_video
+    from xdancer.pipelines.preview import Clock, draw_dance, show_live
     from xdancer.types import FPS
 
-    metadata = {"title": "xdancer", "comment": json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})}
-    sound: dict[str, Any] = {"fps": float(FPS), "audio": song, "sample_rate": SAMPLE_RATE, "metadata": metadata}
-    write_video(out, (resized(frame, size) for frame in dance.frames), **sound)
+    print(f"{path}: the skeleton dances; the file can be watched while it grows", flush=True)
+    clock = Clock()
+    pictures = clock.timed(draw_dance((stage.outside(pose[None])[0] for pose in poses), size=stage.preview_size))
+    grow_video(
+        path, show_live(pictures) if window else pictures, fps=float(FPS), audio=stage.song, sample_rate=SAMPLE_RATE, metadata=_tags(notes)
+    )
+    print(f"{path}: {clock} (music plays at {FPS})")
+
+
+def _take_preview(live: Path, out: Path) -> None:
+    """The preview is the result."""
+    from xdancer.media import repack_video
+
+    repack_video(live, out)
+    live.unlink()
+    print(f"{out}: the dancing skeleton, sound from the song")
+
+
+def _tags(notes: dict[str, Any]) -> dict[str, str]:
+    import xdancer
+
+    return {"title": "xdancer", "comment": json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})}
+
+
+def _render(
+    stage: "Stage", start: "PoseBatch", motion: "MotionSample", notes: dict[str, Any], *, out: Path, side_by_side: Path | None
+) -> None:  # fmt: skip
+    """Stage 3 and the videos; each is whole or not there, and pictures pass through one by one."""
+    from xdancer.media import stream_video, write_video
+    from xdancer.pipelines.letterbox import resized
+    from xdancer.pipelines.side_by_side import compose
+    from xdancer.progress import Steps
+    from xdancer.types import FPS
+
+    assert stage.renderer is not None
+    assert stage.portrait is not None
+    with Steps() as progress:
+        dance = stage.renderer.show(
+            stage.portrait, start, motion, steps=notes["steps"], guidance=notes["cfg"], seed=notes["seed"], progress=progress
+        )
+    sound: dict[str, Any] = {"fps": float(FPS), "audio": stage.song, "sample_rate": SAMPLE_RATE, "metadata": _tags(notes)}
+    write_video(out, (resized(frame, stage.size) for frame in dance.frames), **sound)
     count = len(dance.pose)
-    print(f"{out}: {count} frames of {size[1]}×{size[0]}, {count / FPS:.1f} s, sound from the song")
+    print(f"{out}: {count} frames of {stage.size[1]}×{stage.size[0]}, {count / FPS:.1f} s, sound from the song")
     if side_by_side is not None:
         frames = (picture for _, picture in stream_video(out))
-        write_video(side_by_side, compose(portrait, dance.pose, frames, size=size), **sound)
+        write_video(side_by_side, compose(stage.portrait, dance.pose, frames, size=stage.size), **sound)
         print(f"{side_by_side}: [portrait | pose | result]")
+
+
+def _save(stage: "Stage", motion: "MotionSample", *, save_pose: Path | None, save_tokens: Path | None) -> None:
+    """The dance itself, for other tools and for later changes."""
+    from xdancer.pipelines import dance_file
+    from xdancer.pipelines.pose_file import save_poses
+
     if save_pose is not None:
-        save_poses(save_pose, dance.pose)
-        print(f"{save_pose}: poses {dance.pose.shape}")
+        poses = stage.outside(motion.pose.to_array())
+        save_poses(save_pose, poses)
+        print(f"{save_pose}: poses {poses.shape}")
+    if save_tokens is not None:
+        dance_file.save_tokens(save_tokens, motion.tokens, stage.motion.tokenizer)
+        print(f"{save_tokens}: tokens {tuple(motion.tokens.ids.shape[1:])}")

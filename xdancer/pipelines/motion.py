@@ -1,5 +1,6 @@
 """MotionPipeline: a song and a first pose → the dance as tokens and poses, at once or frame by frame. Stages 1 and 2, no pictures."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from xdancer.audio.encoder import encode_music, encode_music_to_disk
 from xdancer.audio.feature_cache import cache_folder, writable
 from xdancer.device import Precision, autocast
+from xdancer.errors import XDancerError
 from xdancer.motion_gpt.arrival import Arrival
 from xdancer.motion_gpt.editing import MotionEdit
 from xdancer.motion_gpt.model import MotionGPT
@@ -177,6 +179,27 @@ class MotionPipeline:
         """The dance of `dance`, pose by pose while it is made."""
         steps = _steps(self.tokenizer, self.gpt, music, start, frames=frames, wishes=wishes, seed=seed)
         return MotionStream(self, steps, frames=frames, smoothing=wishes.sampling.smoothing, seed=seed)
+
+
+def ask_for(
+    gpt: MotionGPT, *, style: str | None = None, energy: float | None = None, density: float | None = None
+) -> dict[str, Tensor]:  # fmt: skip
+    """`Wishes.asked` of what a user names.
+
+    Raises:
+        XDancerError: the model does not know the style, or was trained without what is asked for.
+    """
+    asked, device = {}, next(gpt.parameters()).device
+    if style is not None:
+        if style not in gpt.config.styles:
+            raise XDancerError(f"--style {style}: the model knows {', '.join(gpt.config.styles) or 'no styles'}.")
+        asked["style"] = torch.tensor([gpt.config.styles.index(style)], device=device)
+    figures = [math.nan if value is None else value for value in (energy, density)]  # the order of `conditions.FIGURES`
+    if not all(map(math.isnan, figures)):
+        if not gpt.config.motion_figures:
+            raise XDancerError("--energy and --density: the model was trained without them (config key motion_figures).")
+        asked["figures"] = torch.tensor([figures], device=device)
+    return asked
 
 
 def frames_of(music: Float[NDArray, " sample"], *, sample_rate: int, seconds: float | None = None) -> int:

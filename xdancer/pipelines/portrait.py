@@ -19,6 +19,19 @@ LEAST_VISIBLE = 6
 """A person shows at least this many of the 18 body keypoints."""
 
 
+def first_pose(pose_file: Path) -> Float[NDArray, "60 3"]:
+    """The first frame of a pose file.
+
+    Raises:
+        PoseError: a damaged file, or one without a person.
+    """
+    pose = load_poses(pose_file)[0]
+    found = int((pose[BODY, 2] >= MINIMUM_CONFIDENCE).sum())
+    if found < LEAST_VISIBLE:
+        raise PoseError(f"{pose_file}: {found} of 18 body keypoints are visible, {LEAST_VISIBLE} are needed.")
+    return pose
+
+
 def portrait_pose(
     portrait: UInt8[NDArray, "height width 3"], *, source: Path | str, pose_file: Path | None = None, detector: PoseDetector | None = None
 ) -> Float[NDArray, "60 3"]:
@@ -29,11 +42,7 @@ def portrait_pose(
         MissingPackageError: neither a pose file nor a detector; the message names both ways.
     """
     if pose_file is not None:
-        pose = load_poses(pose_file)[0]
-        found = int((pose[BODY, 2] >= MINIMUM_CONFIDENCE).sum())
-        if found < LEAST_VISIBLE:
-            raise PoseError(f"{pose_file}: {found} of 18 body keypoints are visible, {LEAST_VISIBLE} are needed.")
-        return pose
+        return first_pose(pose_file)
     try:
         return detect_portrait(enlarged(portrait), detector)
     except MissingPackageError as error:
