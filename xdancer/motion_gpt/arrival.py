@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
 from xdancer.motion_gpt.window import Window, repeated
 from xdancer.types import MotionTokens, PoseBatch
@@ -53,10 +54,10 @@ def approach(
 ) -> Int[Tensor, "batch frame part slot"]:
     """Tokens from the window's last frame up to frame `target`, which is locked; the window has them afterwards."""
     goal = arrival.codec.decode(MotionTokens(window.edit.rows(target, target + 1).tokens.to(window.past)))
-    found: list[Tensor] = []
+    decoder, found = Decoder(window.gpt), list[Tensor]()
     while window.known < target:
         stop = min(window.known + arrival.step, target, window.stop)
-        ids = _best(window, stop, goal, arrival, frames_left=target - stop, sampling=sampling, generator=generator)
+        ids = _best(window, stop, goal, arrival, frames_left=target - stop, decoder=decoder, sampling=sampling, generator=generator)
         found.append(ids)
         window.append(ids)
     way = torch.cat(found, dim=1)
@@ -67,7 +68,7 @@ def approach(
 
 
 def _best(
-    window: Window, stop: int, goal: PoseBatch, arrival: Arrival, *, frames_left: int, sampling: SamplingConfig,
+    window: Window, stop: int, goal: PoseBatch, arrival: Arrival, *, frames_left: int, decoder: Decoder, sampling: SamplingConfig,
     generator: torch.Generator | None,
 ) -> Int[Tensor, "batch frame part slot"]:  # fmt: skip
     """The frames up to `stop` of the first continuation that ends least out of reach of the goal."""
@@ -75,7 +76,7 @@ def _best(
     locked = window.locked()
     ids = sample_segment(
         window.gpt, repeated(window.segment(), count), given=given, frames=stop - window.begin, sampling=sampling,
-        locked=None if locked is None else locked.repeat_interleave(count, dim=0), generator=generator,
+        locked=None if locked is None else locked.repeat_interleave(count, dim=0), generator=generator, decoder=decoder,
     )  # fmt: skip
     pose = arrival.codec.decode(MotionTokens(ids))
     speed = (pose.keypoints[:, 1:] - pose.keypoints[:, :-1]).norm(dim=-1).flatten(1).nanmean(1).nan_to_num(0.0)
