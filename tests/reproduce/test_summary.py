@@ -11,7 +11,7 @@ from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.reproduce.measure import border_frames, border_ratio, last_validation
 from xdancer.reproduce.plan import Layout, make_phases
 from xdancer.reproduce.summary import markdown, paired
-from xdancer.reproduce.tables import DANCES, TABLES, chosen
+from xdancer.reproduce.tables import TABLES, chosen
 
 
 def test_paired_differences_know_what_seeds_share() -> None:
@@ -26,7 +26,7 @@ def test_paired_differences_know_what_seeds_share() -> None:
 
 
 def test_the_table_shows_absent_figures_as_such() -> None:
-    text = markdown({"both": [{"gpt/beat_f1": 0.5}] * 2, "paper": [{"gpt/beat_f1": 0.25}, {"gpt/beat_f1": None}]}, "both", DANCES)
+    text = markdown({"both": [{"gpt/beat_f1": 0.5}] * 2, "paper": [{"gpt/beat_f1": 0.25}, {"gpt/beat_f1": None}]}, TABLES["inputs"])
     lines = text.splitlines()
     assert lines[2].startswith("| both | 2 | – | – | 0.500 |")
     assert lines[3].startswith("| paper | 2 | – | – | 0.250 |")
@@ -38,7 +38,8 @@ def test_every_table_names_a_config_and_its_reference(name: str, tmp_path: Path)
     assert table.reference in table.rows
     assert config_path(table.config).is_file()
     phases = make_phases(table, Layout(tmp_path, tmp_path / "data"), seeds=2, steps=None)
-    assert len(phases) == 2 + 2 * 2 * len(table.rows)
+    assert len(phases) == (1 if table.slots is None else 2) + 2 * 2 * len(table.rows)
+    assert set(table.paired) <= set(table.columns)
     assert len({phase.name for phase in phases}) == len(phases)
     assert all(set(phase.needs) <= {other.name for other in phases} for phase in phases)
 

@@ -1,4 +1,4 @@
-"""`xdancer reproduce`: paired studies of stage 2 on the embedded data set, from nothing to a table."""
+"""`xdancer reproduce`: paired studies of stages 1 and 2 on the embedded data set, from nothing to a table."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from xdancer.errors import XDancerError
 
 
 def reproduce(
-    table: Literal["inputs", "ablations", "control", "window"], *, out: Path = Path("runs/reproduce"), seeds: int = 5, steps: int | None = None,
+    table: Literal["inputs", "ablations", "control", "window", "tokenizer"], *, out: Path = Path("runs/reproduce"), seeds: int = 5, steps: int | None = None,
     rows: list[str] | None = None, jobs: int = 2,
 ) -> Path:  # fmt: skip
     """Train every row of a table from several seeds and compare them on the same held-out songs.
 
     `inputs` asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `control` whether a dance becomes what
-    it is asked to be, `window` repeats the inputs in the paper's window. Each training takes one thread. Interrupted and started again with
-    the same flags it continues.
+    it is asked to be, `window` repeats the inputs in the paper's window, `tokenizer` compares stage 1's. Each training takes one thread.
+    Interrupted and started again with the same flags it continues.
 
     Args:
         table: which comparison.
@@ -50,7 +50,7 @@ def reproduce(
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
     figures = {row: [json.loads(layout.figures(row, seed).read_text()) for seed in range(seeds)] for row in study.rows}
-    text = markdown(figures, study.reference, study.columns)
+    text = markdown(figures, study)
     write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures})
     write_text(layout.root / f"{table}.md", text)
     console.print(f"{study.question}\n", soft_wrap=True)

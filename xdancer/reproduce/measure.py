@@ -1,6 +1,7 @@
-"""One trained row: dances to held-out songs from one pose each, and their figures."""
+"""One trained row: its dances to held-out songs from one pose each, or held-out poses through its tokens, and their figures."""
 
 import csv
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ from xdancer.errors import XDancerError
 from xdancer.evaluation.clips import Clip, read_clips
 from xdancer.evaluation.folder import write_json
 from xdancer.evaluation.model import BATCH, dance_pairs
+from xdancer.evaluation.tokenizer import tokenizer_figures, write_decoded
 from xdancer.metrics.beat_alignment import score_beats
 from xdancer.metrics.motion_table import MotionItem, beat_clip, evaluate_motion
 from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig
+from xdancer.pipelines.pose_file import save_poses
 from xdancer.reproduce.control import figure_figures, style_figures
 from xdancer.vqvae.model import VQVAE
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
 
 
-def measure(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
+@torch.no_grad()
+def measure_dances(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
     """Let a run's model dance, and write its figures.
 
     Args:
@@ -104,7 +108,23 @@ def last_validation(run: Path) -> dict[str, float]:
     return found
 
 
-def main(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
-    """As `measure`, without gradients."""
-    with torch.no_grad():
-        measure(data=data, run=run, figures=figures, clips=clips, frames=frames, seed=seed)
+@torch.no_grad()
+def measure_tokenizer(*, data: Path, run: Path, figures: Path, clips: int = 40, frames: int = 240, seed: int = 0) -> None:
+    """Held-out poses through a tokenizer, and the figures of what is left of them.
+
+    Args:
+        data: held-out shards.
+        run: run folder of stage 1.
+        figures: the .json to write.
+        clips: how many.
+        frames: of each.
+        seed: not used; tokens are not drawn.
+    """
+    tokenizer = load_model(run / "last.ckpt", VQVAE)
+    chosen = [cut(clip, frames, 0) for clip in read_clips(data, [], count=clips)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_decoded(chosen, tokenizer, Path(folder))
+        for clip in chosen:
+            save_poses(Path(folder) / "motion" / f"{clip.key}.true.npy", clip.pose)
+        found = tokenizer_figures(Path(folder))
+    write_json(figures, found | {"vqvae/parameters": sum(parameter.numel() for parameter in tokenizer.parameters())})

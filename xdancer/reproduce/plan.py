@@ -33,14 +33,14 @@ class Layout:
 
 def make_phases(table: Table, layout: Layout, *, seeds: int, steps: int | None) -> list[Phase]:
     """All phases; those of earlier seeds first, so that a stopped study holds whole seeds."""
-    phases = [_data(table, layout), _tokenizer(table, layout)]
+    phases = [_data(layout), *([] if table.slots is None else [_tokenizer(table.slots, layout)])]
     for seed in range(seeds):
         for row in table.rows:
             phases += [_training(table, layout, row, seed, steps), _measurement(table, layout, row, seed)]
     return phases
 
 
-def _data(table: Table, layout: Layout) -> Phase:
+def _data(layout: Layout) -> Phase:
     flags = {
         "--out": layout.data, "--clips": 480, "--val-clips": 8, "--test-clips": 40, "--video-clips": 0, "--evaluation-video-clips": 0,
         "--features": '["librosa","beat_phase"]', "--workers": 2,
@@ -48,10 +48,10 @@ def _data(table: Table, layout: Layout) -> Phase:
     return Phase("data", "data set", ("-m", "xdancer", "embedded", *_words(flags)), threads=2, weight=160.0)
 
 
-def _tokenizer(table: Table, layout: Layout) -> Phase:
+def _tokenizer(slots: int, layout: Layout) -> Phase:
     run = layout.tokenizer
     flags = {
-        "--config": root() / "configs" / "demo" / "vqvae.yaml", "--run_dir": run, "--model.init_args.config.slots": table.slots,
+        "--config": root() / "configs" / "demo" / "vqvae.yaml", "--run_dir": run, "--model.init_args.config.slots": slots,
         "--trainer.max_steps": TOKENIZER_STEPS, **_splits(layout),
     }  # fmt: skip
     arguments = (str(root() / "train.py"), "fit", *_words(flags))
@@ -62,13 +62,23 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
     run, name = layout.run(row, seed), f"{row} {seed}"
     flags: dict[str, object] = {
         "--config": root() / "configs" / table.config, "--run_dir": run, "--seed_everything": seed, "--data.init_args.seed": seed,
-        "--model.init_args.tokenizer": layout.tokenizer / "last.ckpt", **_splits(layout), "--data.init_args.val": layout.data / "test",
+        **_splits(layout), "--data.init_args.val": layout.data / "test",
     }  # fmt: skip
+    if table.slots is not None:
+        flags["--model.init_args.tokenizer"] = layout.tokenizer / "last.ckpt"
     if steps is not None:
         flags |= {f"--{key}": steps for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
     flags |= {f"--{key}": value for key, value in table.rows[row].items()}
     arguments = (str(root() / "train.py"), "fit", *_words(flags))
-    return Phase(f"train {name}", f"train: {name}", arguments, needs=("vqvae",), steps=steps, run_dir=run, weight=110.0)
+    return Phase(
+        f"train {name}",
+        f"train: {name}",
+        arguments,
+        needs=("data" if table.slots is None else "vqvae",),
+        steps=steps,
+        run_dir=run,
+        weight=110.0,
+    )
 
 
 def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
@@ -76,7 +86,7 @@ def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
         "--data": layout.data / "test", "--run": layout.run(row, seed), "--figures": layout.figures(row, seed), "--clips": table.clips,
         "--frames": table.frames, "--seed": seed,
     }  # fmt: skip
-    arguments = ("-m", "xdancer.reproduce", *_words(flags))
+    arguments = ("-m", "xdancer.reproduce", "tokenizer" if table.slots is None else "dances", *_words(flags))
     return Phase(f"measure {row} {seed}", f"measure: {row} {seed}", arguments, needs=(f"train {row} {seed}",), weight=30.0)
 
 

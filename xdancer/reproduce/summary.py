@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from xdancer.reproduce.tables import Table
+
 Figures = Mapping[str, float | int | list[float | None] | None]
-PAIRED = ("cross-entropy", "F1", "kernel")
-"""Columns whose difference from the reference row is given with an interval."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ def paired(runs: Sequence[Figures], reference: Sequence[Figures], figure: str) -
     return Difference(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
 
 
-def markdown(rows: Mapping[str, Sequence[Figures]], reference: str, columns: Mapping[str, str]) -> str:
+def markdown(rows: Mapping[str, Sequence[Figures]], table: Table) -> str:
     """The table for people: one line per row, differences in the last columns."""
-    heads = ["row", "n", *columns, *(f"Δ {name}" for name in PAIRED)]
+    heads = ["row", "n", *table.columns, *(f"Δ {name}" for name in table.paired)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name, runs in rows.items():
-        cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in columns.values())]
-        shared = min(len(runs), len(rows[reference]))
-        for column in PAIRED:
-            found = None if name == reference else paired(runs[:shared], rows[reference][:shared], columns[column])
+        cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in table.columns.values())]
+        shared = min(len(runs), len(rows[table.reference]))
+        for column in table.paired:
+            found = None if name == table.reference else paired(runs[:shared], rows[table.reference][:shared], table.columns[column])
             cells.append("" if found is None else f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

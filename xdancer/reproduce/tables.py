@@ -1,4 +1,4 @@
-"""What is compared: each table is a base config and rows that change one thing, as flags of `train.py fit`."""
+"""What is compared: each table is a base config and rows that change something, as flags of `train.py fit`."""
 
 import json
 from collections.abc import Mapping
@@ -18,17 +18,19 @@ class Table:
 
     question: str
     config: str
-    """Below configs/: stage 2 at study size."""
+    """Below configs/: a run at study size."""
     rows: Mapping[str, Flags]
     """Row → what it changes."""
     reference: str
     """The row that the others are compared with, seed by seed."""
-    slots: int
-    """Tokens per part of the tokenizer."""
+    slots: int | None
+    """Tokens per part of the tokenizer that stage 2 is trained on; None where the rows are tokenizers themselves."""
     clips: int = 24
     """Held-out clips that are danced to, each with its own song."""
     frames: int = 180
     """Length of each dance."""
+    paired: tuple[str, ...] = ("cross-entropy", "F1", "kernel")
+    """Columns whose difference from the reference row is given with an interval."""
     columns: Mapping[str, str] = field(default_factory=lambda: DANCES)
     """Column → figure; definitions in `metrics.motion_table`, `reproduce.measure` and `reproduce.control`."""
 
@@ -52,6 +54,20 @@ CONTROL = {
     "chance": "gpt/style_chance",
     "energy ρ": "gpt/energy_correlation",
     "density ρ": "gpt/density_correlation",
+}
+
+RECONSTRUCTION = {
+    "full %": "vqvae/full_percent",
+    "body %": "vqvae/body_percent",
+    "head %": "vqvae/head_percent",
+    "hands %": "vqvae/hands_percent",
+    "aligned %": "vqvae/hands_aligned_percent",
+    "full px": "vqvae/full_px",
+    "head px": "vqvae/head_px",
+    "hands px": "vqvae/hands_px",
+    "least perplexity": "vqvae/min_perplexity",
+    "codes used": "vqvae/used_codes_share",
+    "parameters": "vqvae/parameters",
 }
 
 
@@ -110,6 +126,21 @@ TABLES: dict[str, Table] = {
         reference="both + parallel slots",
         slots=2,
         columns={name: DANCES[name] for name in ("cross-entropy", "F1", "broken", "kernel")} | CONTROL,
+    ),
+    "tokenizer": Table(
+        question="Five parts or one, learned codebooks or a grid, with the same 30 tokens a frame (the paper's table 4)?",
+        config="studies/vqvae.yaml",
+        rows={
+            "five parts": {},
+            "single part": {f"{MODEL}single_part": True},
+            "five parts, FSQ": {f"{MODEL}fsq_levels": "[8, 8, 8]", f"{MODEL}code_width": 3, f"{MODEL}beta": 0.0},
+            "five parts, coordinates not weighted": {f"{MODEL}confidence_weighted": False},
+        },
+        reference="five parts",
+        slots=None,
+        frames=240,
+        paired=("full %", "body %", "hands %"),
+        columns=RECONSTRUCTION,
     ),
     "window": Table(
         question="The same inputs in the paper's window of 2224 positions, as far as a CPU allows",
