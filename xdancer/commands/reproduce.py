@@ -9,8 +9,7 @@ from xdancer.errors import XDancerError
 
 def reproduce(
     table: Literal["inputs", "ablations", "control", "window", "tokenizer"], *, out: Path = Path("runs/reproduce"), seeds: int = 5,
-    steps: int | None = None,
-    rows: list[str] | None = None, jobs: int = 2,
+    steps: int | None = None, rows: list[str] | None = None, jobs: int = 2,
 ) -> Path:  # fmt: skip
     """Train every row of a table from several seeds and compare them on the same held-out songs.
 
