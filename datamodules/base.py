@@ -155,8 +155,12 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
     def reader(self, split: Split) -> ShardReader:
         """The shards of a split."""
         if split not in self._readers:
-            self._readers[split] = ShardReader(self.folders[split])
+            self._readers[split] = self.open_split(split)
         return self._readers[split]
+
+    def open_split(self, split: Split) -> ShardReader:
+        """Open the shards of a split."""
+        return ShardReader(self.folders[split])
 
     @property
     def _share(self) -> Share:
@@ -171,8 +175,8 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
             self._windows[split] = self.make_windows(self.reader(split), training=split == "train", frame_range=self._range_of(split))
         return self._windows[split]
 
-    def _evaluation_loader(self, split: Split) -> EvaluationLoader[BatchT]:
-        windows = self._windows_of(split)
+    def _evaluation_loader(self, split: Split, windows: WindowSet[BatchT] | None = None) -> EvaluationLoader[BatchT]:
+        windows = windows or self._windows_of(split)
         return EvaluationLoader(
             windows, BlockOrder(windows.shard_sizes, self.seed), batch_size=self.batch_size, share=self._share, workers=self.num_workers,
             damage=DamageLog(self.reader(split)),

@@ -1,6 +1,7 @@
 """Stage 2's samples: a segment of dance with the history before it and the music of both."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from xdancer.data.reader import ShardReader
 from xdancer.data.windows import ClipWindows, Fetched, read_windows, usable_frames
 from xdancer.errors import ShardError
 from xdancer.skeleton import KEYPOINT_COUNT
-from xdancer.types import FPS, DanceBatch, MusicFeatures, PoseBatch
+from xdancer.types import FPS, DanceBatch, MotionTokens, MusicFeatures, PoseBatch
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,24 @@ class DanceWindows:
 
     Training draws the segment's start, the gap and the length of the previous segment from (seed, epoch, window); evaluation tiles the clips
     and takes the rollout's geometry: no gap, a previous segment shortened by the overlap. With `styles` given, every sample says which of
-    them its clip's style is.
+    them its clip's style is. With `tokens`, the dance is given by the reader's motion tokens, which cannot be mirrored.
 
-    Frames outside the clip's usable range are no history: there the pose is the first usable one with confidence 0, music is zero. Music
-    behind the clip's end is zero, too.
+    Frames outside the clip's usable range are no history: there the pose is the first usable one with confidence 0, tokens are -1, music is
+    zero. Music behind the clip's end is zero, too.
     """
 
     def __init__(
         self, reader: ShardReader, shape: DanceShape, *, training: bool, frame_range: tuple[float, float] = (0.0, 1.0), mirror: bool = False,
-        seed: int = 0, styles: tuple[str, ...] = (),
+        seed: int = 0, styles: tuple[str, ...] = (), tokens: bool = False,
     ) -> None:  # fmt: skip
         missing = [name for name in shape.features if name not in reader.features]
         if missing:
             raise ShardError(
                 f"{reader.folder} has the music features {', '.join(reader.features) or 'none'}, but {', '.join(missing)} is asked for. "
-                "Choose data.features among them, or make the shards with that feature."
+                f"Choose data.features among them, or add it: xdancer features {reader.folder} --add {missing[0]}."
             )
         self.reader, self.shape, self.training, self.mirror, self.seed = reader, shape, training, mirror, seed
-        self.styles = styles
+        self.styles, self.tokens = styles, tokens
         self.first, self.stop = usable_frames(reader, frame_range)
         counts = (self.stop - self.first) // shape.segment_frames
         self.windows = ClipWindows.of(reader, counts, needed=f"{shape.segment_frames} usable frames (one segment)")
@@ -84,15 +85,16 @@ class DanceWindows:
         samples, _, damaged = read_windows(self.windows, request, self._read, training=self.training)
         if not samples:
             return Fetched(None, damaged)
-        pose = torch.from_numpy(np.stack([sample.pose for sample in samples]))
+        dance = torch.from_numpy(np.stack([sample.dance for sample in samples]))
         music = {name: torch.from_numpy(np.stack([sample.music[name] for sample in samples])) for name in self.shape.features}
         batch = DanceBatch(
-            PoseBatch(pose[..., :2].contiguous(), pose[..., 2].contiguous()),
+            None if self.tokens else PoseBatch(dance[..., :2].contiguous(), dance[..., 2].contiguous()),
             MusicFeatures(music, torch.from_numpy(np.stack([sample.beats for sample in samples]))),
             torch.from_numpy(np.stack([sample.context for sample in samples])),
             torch.tensor([sample.has_context for sample in samples]),
             self.shape.segment_frames,
             style=torch.tensor([sample.style for sample in samples]) if self.styles else None,
+            tokens=MotionTokens(dance) if self.tokens else None,
         )
         return Fetched(batch, damaged)
 
@@ -116,11 +118,6 @@ class DanceWindows:
         history = min(shape.history_frames, start - first)
         padding = shape.history_frames - history
         begin, end = start - history, start + shape.segment_frames
-        known = self.reader.pose(clip, begin, end)
-        if flip:
-            known = mirror_poses(known)
-        held = np.zeros((padding, KEYPOINT_COUNT, 3), dtype=np.float32)
-        held[..., :2] = known[0, :, :2]
         stop = min(int(self.reader.frames[clip]), end + shape.lookahead_frames)
         rows = ((padding, end + shape.lookahead_frames - stop), (0, 0))
         music = {name: np.pad(self.reader.feature(clip, name, begin, stop), rows) for name in shape.features}
@@ -133,12 +130,25 @@ class DanceWindows:
         span, behind = (before, shape.history_frames - gap) if has_context else (shape.history_frames, shape.history_frames)
         context = spread_context(behind, span=span, count=shape.context_frames)
         style = self.styles.index(meta["style"]) if meta.get("style") in self.styles else -1
-        return _Sample(np.concatenate([held, known]), music, beats, context, has_context, style)
+        dance = self._tokens(clip, begin, end, padding) if self.tokens else self._poses(clip, begin, end, padding, flip=flip)
+        return _Sample(dance, music, beats, context, has_context, style)
+
+    def _poses(self, clip: int, begin: int, end: int, padding: int, *, flip: bool) -> NDArray[np.float32]:
+        known = self.reader.pose(clip, begin, end)
+        if flip:
+            known = mirror_poses(known)
+        held = np.zeros((padding, KEYPOINT_COUNT, 3), dtype=np.float32)
+        held[..., :2] = known[0, :, :2]
+        return np.concatenate([held, known])
+
+    def _tokens(self, clip: int, begin: int, end: int, padding: int) -> NDArray[np.int64]:
+        return np.pad(self.reader.tokens(clip, begin, end), ((padding, 0), (0, 0), (0, 0)), constant_values=-1)
 
 
 @dataclass(frozen=True)
 class _Sample:
-    pose: NDArray[np.float32]
+    dance: NDArray[Any]
+    """Poses, or tokens."""
     music: dict[str, NDArray[np.float32]]
     beats: NDArray[np.bool_]
     context: NDArray[np.int64]

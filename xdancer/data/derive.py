@@ -47,6 +47,10 @@ class ClipSource:
         return self.reader.meta(self.number)
 
     @property
+    def pose(self) -> Float[np.ndarray, "frame 60 3"]:
+        return self.reader.pose(self.number)
+
+    @property
     def audio(self) -> bytes:
         """The clip's sound (AAC in m4a), for `xdancer.media.read_audio`.
 

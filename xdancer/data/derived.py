@@ -87,6 +87,8 @@ def read_derived(folder: Path) -> DerivedManifest:
     Raises:
         ShardError: missing, damaged or of another schema.
     """
+    if not (folder / DERIVED).is_file():
+        raise ShardError(f"{folder} has no {DERIVED}: it was not made, or not to the end. `xdancer tokenize` and `xdancer features` make such.")
     data = read_json(folder / DERIVED)
     try:
         if data["schema"] != DERIVED_SCHEMA:
@@ -95,8 +97,8 @@ def read_derived(folder: Path) -> DerivedManifest:
         for shard in manifest.shards:
             if Path(shard["name"]).name != shard["name"] or not isinstance(shard["sha256"], str) or not isinstance(shard["bytes"], int):
                 raise ValueError(f"{shard!r:.80} is no tar")
-        if not all(isinstance(value, int) and value >= 0 for place in manifest.places for value in place):
-            raise ValueError("places are whole numbers")
+        if not all(len(place) == 2 and all(isinstance(value, int) and value >= 0 for value in place) for place in manifest.places):
+            raise ValueError("a place is an offset and a size")
     except (KeyError, TypeError, ValueError) as error:
         raise ShardError(f"{folder / DERIVED} is damaged: {error!r:.200}. Make it again.") from error
     return manifest

@@ -140,6 +140,20 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def splits_in(folder: Path) -> list[Path]:
+    """The folder itself if it is a split, else the splits in it.
+
+    Raises:
+        ShardError: there is none.
+    """
+    folder = Path(folder)
+    found = [folder] if (folder / "manifest.json").is_file() else sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not found:
+        state = "the folder does not exist" if not folder.is_dir() else "neither it nor its sub-folders have a manifest.json"
+        raise ShardError(f"No shards in {folder}: {state}. {MAKE_SHARDS}")
+    return found
+
+
 def check_replaceable(folder: Path) -> None:
     """Refuse to replace anything but shards: a folder may be absent, empty, or hold a split with features added to it and nothing else.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xdancer.data.manifest import DERIVED, MAKE_SHARDS
-from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, VIDEO
+from xdancer.data.manifest import DERIVED, splits_in
+from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, TOKENS, VIDEO
 from xdancer.data.reader import ShardReader
 from xdancer.data.tar_output import sha256_of
 from xdancer.errors import MediaError, ShardError
@@ -65,12 +65,7 @@ def verify(folder: Path) -> VerifyReport:
     Raises:
         ShardError: no shards there, or of another schema. Damage does not raise; it is listed in the report.
     """
-    folder = Path(folder)
-    found = [folder] if (folder / "manifest.json").is_file() else sorted(path.parent for path in folder.glob("*/manifest.json"))
-    if not found:
-        state = "the folder does not exist" if not folder.is_dir() else "neither it nor its sub-folders have a manifest.json"
-        raise ShardError(f"No shards in {folder}: {state}. {MAKE_SHARDS}")
-    report = VerifyReport([verify_split(path) for path in found])
+    report = VerifyReport([verify_split(path) for path in splits_in(folder)])
     for number, first in enumerate(report.splits):
         for second in report.splits[number + 1 :]:
             if first.by_frames and second.by_frames:
@@ -96,6 +91,8 @@ def verify_split(folder: Path) -> SplitReport:
     if len(report.keys) != len(reader):
         report.problems.append(f"{folder}: keys are not unique")
     report.problems += _tar_problems(reader)
+    for path in sorted(folder.parent.glob(f"{folder.name}.*/{DERIVED}")):
+        report.problems += _token_problems(folder, path.parent)
     for clip in range(len(reader)):
         report.problems += [f"{folder}: {problem}" for problem in _clip_problems(reader, clip)]
         try:
@@ -108,10 +105,16 @@ def verify_split(folder: Path) -> SplitReport:
 def _tar_problems(reader: ShardReader) -> Iterator[str]:
     """Checksums and indices of the split's tars and of those added to it."""
     yield from tar_problems(reader.tars, reader.manifest.sha256, reader.places(), checksums="manifest.json", index="index.json")
-    for member, derived in reader.derived.items():
-        keys = zip(reader.keys, reader.shard_of.tolist(), derived.manifest.places, strict=True)
-        places = {(derived.tars.paths[shard].name, key, member): (place[0], place[1]) for key, shard, place in keys}
-        yield from tar_problems(derived.tars.paths, derived.tars.sha256, places, checksums=DERIVED, index=DERIVED)
+    for member in reader.derived:
+        yield from _derived_problems(reader, member)
+
+
+def _derived_problems(reader: ShardReader, member: str) -> Iterator[str]:
+    """The same of the tars that hold an added member."""
+    derived = reader.derived[member]
+    keys = zip(reader.keys, reader.shard_of.tolist(), derived.manifest.places, strict=True)
+    places = {(derived.tars.paths[shard].name, key, member): (place[0], place[1]) for key, shard, place in keys}
+    yield from tar_problems(derived.tars.paths, derived.tars.sha256, places, checksums=DERIVED, index=DERIVED)
 
 
 def tar_problems(
@@ -134,6 +137,21 @@ def tar_problems(
             yield f"{path}: not a readable tar ({error})"
     for name, key, member in indexed:
         yield f"{paths[0].with_name(name)}: {key}.{member} of {index} is not there"
+
+
+def _token_problems(split: Path, folder: Path) -> Iterator[str]:
+    """What is wrong with motion tokens beside the split."""
+    try:
+        reader = ShardReader(split, tokens=folder)
+    except ShardError as error:
+        yield str(error)
+        return
+    yield from _derived_problems(reader, TOKENS)
+    for clip in range(len(reader)):
+        try:
+            reader.tokens(clip)
+        except ShardError as error:
+            yield f"{folder}: {error}"
 
 
 def _clip_problems(reader: ShardReader, clip: int) -> Iterator[str]:
