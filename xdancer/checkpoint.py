@@ -159,16 +159,32 @@ def require_same_config(checkpoint: Mapping[str, Any], *, stage: str, config: An
         )
 
 
-def save_model(model: nn.Module, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors`, each whole or not at all."""
+def save_model(model: nn.Module, folder: Path, *, half: bool = False) -> None:
+    """Write `config.json` and `model.safetensors`, each whole or not at all; `half` stores 16-bit floats, which `round_to_half` made exact."""
     from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header = {"stage": stage_of(type(model)), "config": asdict(typing.cast(Any, model.config)), "fingerprint": fingerprint(model)}
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     write_bytes(folder / "model.safetensors", save(weights))
     write_bytes(folder / "config.json", json.dumps(header, indent=2).encode())
+
+
+@torch.no_grad()
+def round_to_half(model: nn.Module) -> None:
+    """Round all weights to what 16 bits hold; the model keeps its number format.
+
+    Raises:
+        CheckpointError: a number is too large for 16 bits.
+    """
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(value.half())
+            if not bool(value.isfinite().all()):
+                raise CheckpointError(f"{name} holds numbers beyond 65504, which 16 bits cannot hold. Export without --half.")
 
 
 def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from xdancer.__main__ import main
-from xdancer.checkpoint import fingerprint
+from xdancer.checkpoint import fingerprint, trained_on
 from xdancer.pipelines.dance import DancePipeline
+from xdancer.pipelines.motion import MotionPipeline
 
 
 def export(checkpoints: dict[str, Path], out: Path, **other: Path) -> int:
@@ -60,3 +61,19 @@ def test_a_full_disk_leaves_nothing(tiny_checkpoints: dict[str, Path], tmp_path:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "cannot be written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_motion_model_of_half_the_size(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """Weights are rounded once: what is written is what is read, and stage 2 names the rounded tokenizer."""
+    paths = ["--vqvae", str(tiny_checkpoints["vqvae"]), "--gpt", str(tiny_checkpoints["motion_gpt"])]
+    assert main(["export", *paths, "--out", str(tmp_path / "whole"), "--motion-only"]) == 0
+    assert main(["export", *paths, "--out", str(tmp_path / "half"), "--motion-only", "--half"]) == 0
+    whole, half = (MotionPipeline.from_pretrained(tmp_path / name) for name in ("whole", "half"))
+    sizes = [sum(file.stat().st_size for file in (tmp_path / name).rglob("*.safetensors")) for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert not (tmp_path / "half" / "video_diffusion").exists()
+    for name, value in whole.gpt.state_dict().items():
+        rounded = half.gpt.state_dict()[name]
+        assert rounded.dtype == value.dtype
+        assert torch.allclose(rounded.float(), value.float(), rtol=1e-3, atol=1e-6)
+    assert trained_on(tmp_path / "half" / "motion_gpt") == fingerprint(half.tokenizer)

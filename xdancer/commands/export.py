@@ -1,4 +1,4 @@
-"""`xdancer export`: three checkpoints → one model folder."""
+"""`xdancer export`: checkpoints → one model folder."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ def export(
     gpt: Path = Path("runs/gpt/last.ckpt"),
     video: Path = Path("runs/video_temporal/last.ckpt"),
     out: Path,
+    motion_only: bool = False,
+    half: bool = False,
 ) -> None:
     """Turn the checkpoints of the three stages into a model folder for `xdancer generate --model`.
 
@@ -17,14 +19,22 @@ def export(
         gpt: checkpoint of stage 2, trained on the tokens of that stage 1, or `shipped`.
         video: checkpoint of stage 3, likewise; phase (b) or, for a renderer without temporal modules, phase (a).
         out: folder to write: safetensors and config.json per stage, model_index.json with the fingerprints.
+        motion_only: stages 1 and 2 without a renderer, for `xdancer generate --preview`.
+        half: store 16-bit floats: half the size, weights rounded.
 
     Raises:
         CheckpointError: a checkpoint is missing, damaged or of another stage.
         StageMismatchError: the stages were trained on different tokenizers.
     """
     from xdancer.pipelines.dance import DancePipeline
+    from xdancer.pipelines.motion import MotionPipeline
 
-    pipeline = DancePipeline.from_checkpoints(vqvae, gpt, video)
-    pipeline.save_pretrained(out, notes={"sources": {"vqvae": str(vqvae), "motion_gpt": str(gpt), "video_diffusion": str(video)}})
+    sources = {"vqvae": str(vqvae), "motion_gpt": str(gpt)}
+    if motion_only:
+        pipeline = MotionPipeline.from_checkpoints(vqvae, gpt)
+    else:
+        pipeline, sources = DancePipeline.from_checkpoints(vqvae, gpt, video), sources | {"video_diffusion": str(video)}
+    pipeline.save_pretrained(out, notes={"sources": sources}, half=half)
     total = sum(value.numel() for model in pipeline.models.values() for value in model.parameters())
-    print(f"{out}: {total / 1e6:.1f} million parameters. Use it: xdancer generate --model {out} --image … --music … --out dance.mp4")
+    use = "--preview --music … --out preview.mp4" if motion_only else "--image … --music … --out dance.mp4"
+    print(f"{out}: {total / 1e6:.1f} million parameters. Use it: xdancer generate --model {out} {use}")

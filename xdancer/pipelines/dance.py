@@ -11,12 +11,11 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xdancer.checkpoint import fingerprint, load_model, stage_source, trained_on
+from xdancer.checkpoint import load_model
 from xdancer.device import Precision, autocast
-from xdancer.errors import StageMismatchError
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
-from xdancer.pipelines.folder import read_folder, write_folder
+from xdancer.pipelines.folder import read_folder, require_one_tokenizer, write_folder
 from xdancer.pipelines.letterbox import Letterbox
 from xdancer.pipelines.motion import MotionPipeline, Progress, Wishes, frames_of
 from xdancer.types import MotionSample, MotionTokens, PoseBatch
@@ -78,14 +77,7 @@ class DancePipeline:
             CheckpointError: missing, damaged or of another stage; StageMismatchError: stages 2 or 3 were trained on another tokenizer.
         """
         tokenizer, motion_gpt, renderer = load_model(vqvae, VQVAE), load_model(gpt, MotionGPT), load_model(video, VideoDiffusion)
-        found = fingerprint(tokenizer)
-        for path, stage in ((gpt, "motion_gpt"), (video, "video_diffusion")):
-            expected = trained_on(stage_source(path, stage))
-            if expected != found:
-                raise StageMismatchError(
-                    f"{path} was trained on tokenizer {expected[:12]}, but {vqvae} is {found[:12]}. "
-                    f"Pass the tokenizer that it was trained on, or train stage {'2' if stage == 'motion_gpt' else '3'} again."
-                )
+        require_one_tokenizer(tokenizer, vqvae, {"motion_gpt": gpt, "video_diffusion": video})
         return cls(tokenizer, motion_gpt, renderer, precision=precision)
 
     @classmethod
@@ -97,13 +89,13 @@ class DancePipeline:
             precision=precision,
         )
 
-    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None) -> None:
+    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None, half: bool = False) -> None:
         """Write the model folder: safetensors and config.json per stage, model_index.json with the fingerprints and `notes`.
 
         Raises:
             CheckpointError: the name is taken by something else, or the folder cannot be written.
         """
-        write_folder(Path(folder), self.models, notes=notes)
+        write_folder(Path(folder), self.models, notes=notes, half=half)
 
     @property
     def models(self) -> dict[str, nn.Module]:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 import xdancer
-from xdancer.checkpoint import fingerprint, load_model, save_model
+from xdancer.checkpoint import fingerprint, load_model, round_to_half, save_model, stage_source, trained_on
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import replace_folder
 from xdancer.motion_gpt.model import MotionGPT
@@ -27,8 +27,10 @@ MOTION_STAGES = ("vqvae", "motion_gpt")
 """Stages that every model folder has."""
 
 
-def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mapping[str, Any] | None = None) -> None:
+def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mapping[str, Any] | None = None, half: bool = False) -> None:
     """Write the stages' models as one folder, in one stroke; a model folder that is already there is replaced.
+
+    With `half` the models are rounded to 16-bit floats first, in place, and the files are half as large.
 
     Raises:
         CheckpointError: the name is taken by something that is no model folder, or it cannot be written.
@@ -40,7 +42,9 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
     try:
         temporary.mkdir(parents=True)
         for name, model in models.items():
-            save_model(model, temporary / name)
+            if half:
+                round_to_half(model)
+            save_model(model, temporary / name, half=half)
         stages = {name: {"fingerprint": fingerprint(model)} for name, model in models.items()}
         index = {
             "format": FORMAT, "xdancer": xdancer.__version__, "stages": stages,
@@ -52,6 +56,22 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error}). Free space or choose another folder.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_one_tokenizer(tokenizer: VQVAE, path: Path, others: Mapping[str, Path]) -> None:
+    """Refuse stages (name → checkpoint or folder) that were trained on another tokenizer than the one of `path`.
+
+    Raises:
+        StageMismatchError: names both fingerprints.
+    """
+    found = fingerprint(tokenizer)
+    for stage, other in others.items():
+        expected = trained_on(stage_source(other, stage))
+        if expected != found:
+            raise StageMismatchError(
+                f"{other} was trained on tokenizer {expected[:12]}, but {path} is {found[:12]}. "
+                f"Pass the tokenizer that it was trained on, or train stage {'2' if stage == 'motion_gpt' else '3'} again."
+            )
 
 
 def read_folder(folder: Path, stages: Iterable[str] = tuple(STAGES)) -> tuple[dict[str, nn.Module], dict[str, Any]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xdancer.audio.encoder import encode_music, encode_music_to_disk
 from xdancer.audio.feature_cache import cache_folder, writable
+from xdancer.checkpoint import load_model
 from xdancer.device import Precision, autocast
 from xdancer.errors import XDancerError
 from xdancer.motion_gpt.arrival import Arrival
@@ -23,7 +24,7 @@ from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.rollout import Music, stream_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.motion_gpt.smoothing import smooth_pose, smooth_stream
-from xdancer.pipelines.folder import read_folder, write_folder
+from xdancer.pipelines.folder import read_folder, require_one_tokenizer, write_folder
 from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch
 from xdancer.vqvae.model import VQVAE
 from xdancer.weights import shipped_motion
@@ -108,6 +109,17 @@ class MotionPipeline:
         return cls(cast(VQVAE, models["vqvae"]), cast(MotionGPT, models["motion_gpt"]), precision=precision).to(device)
 
     @classmethod
+    def from_checkpoints(cls, vqvae: Path, gpt: Path, *, precision: Precision = "fp32") -> "MotionPipeline":
+        """The pipeline of two training checkpoints; `shipped` stands for those of the package.
+
+        Raises:
+            CheckpointError: missing, damaged or of another stage; StageMismatchError: stage 2 was trained on another tokenizer.
+        """
+        tokenizer, motion_gpt = load_model(vqvae, VQVAE), load_model(gpt, MotionGPT)
+        require_one_tokenizer(tokenizer, vqvae, {"motion_gpt": gpt})
+        return cls(tokenizer, motion_gpt, precision=precision)
+
+    @classmethod
     def shipped(cls, *, device: torch.device | str = "cpu", precision: Precision = "fp32") -> "MotionPipeline":
         """The motion model that lies in the package.
 
@@ -116,9 +128,9 @@ class MotionPipeline:
         """
         return cls.from_pretrained(shipped_motion(), device=device, precision=precision)
 
-    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None) -> None:
+    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None, half: bool = False) -> None:
         """Write a model folder without a renderer; errors as in `DancePipeline.save_pretrained`."""
-        write_folder(Path(folder), self.models, notes=notes)
+        write_folder(Path(folder), self.models, notes=notes, half=half)
 
     @property
     def models(self) -> dict[str, nn.Module]:
