@@ -5,23 +5,23 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from xdancer.motion_gpt.decoding import PACKED_WIDTH, Decoder
+from xdancer.motion_gpt.decoding import WIDE, Decoder
 from xdancer.motion_gpt.model import MotionGPT, Segment
 from xdancer.motion_gpt.sampling import with_guidance_branch
 
 VARIANTS = [
     {}, {"previous_frames": 0}, {"global_music": False}, {"context_frames": 0}, {"context_frames": 0, "global_music": False},
-    {"relative_positions": True}, {"parallel_slots": True}, {"styles": ("waack",), "motion_figures": True}, {"width": PACKED_WIDTH},
+    {"relative_positions": True}, {"parallel_slots": True}, {"styles": ("waack",), "motion_figures": True}, {"width": WIDE},
 ]  # fmt: skip
-BATCHES = [1, 2]
-"""One row and several take different ways through the matrices."""
+BATCHES = [1, 2, 3]
+"""Up to two rows and more take different ways through the matrices."""
 
 MakeGPT = Callable[..., MotionGPT]
 
 
 def rows(segment: Segment, batch: int) -> Segment:
-    values = {name: value if value is None else value[-batch:] for name, value in vars(segment).items()}
-    return Segment(**values)
+    index = torch.arange(2 - batch, 2) % 2
+    return Segment(**{name: value if value is None else value[index] for name, value in vars(segment).items()})
 
 
 def teacher_forced(gpt: MotionGPT, segment: Segment) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_the_guidance_branch_is_the_second_half_of_the_rows(tiny_gpt: MotionGPT,
 
 def test_a_decoder_serves_one_window_after_another_of_any_batch(tiny_gpt: MotionGPT, make_segment) -> None:
     decoder, stop = Decoder(tiny_gpt), tiny_gpt.layout.motion_start + 5
-    for batch in (2, 2, 1, 2):
+    for batch in (2, 2, 1, 3):
         segment = rows(make_segment(tiny_gpt), batch)
         before = decoder.cache.data_ptr()
         reused = decoder.cache.shape[2] == batch
@@ -84,7 +84,7 @@ def test_what_is_written_into_the_row_is_read_next(tiny_gpt: MotionGPT, make_seg
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_half_weights_change_little(make_gpt: MakeGPT, make_segment, batch: int) -> None:
-    gpt = make_gpt(width=PACKED_WIDTH)
+    gpt = make_gpt(width=WIDE)
     segment, steps = rows(make_segment(gpt), batch), list(range(24))
     exact, half = (decoded(gpt, segment, steps, half=value) for value in (False, True))
     tolerance = 2e-3 if "fbgemm" in torch.backends.quantized.supported_engines else 2e-2  # 11 or 8 bits of the weights
@@ -92,7 +92,7 @@ def test_half_weights_change_little(make_gpt: MakeGPT, make_segment, batch: int)
 
 
 def test_autocast_means_half_weights_and_nothing_else(make_gpt: MakeGPT, make_segment) -> None:
-    gpt = make_gpt(width=PACKED_WIDTH)
+    gpt = make_gpt(width=WIDE)
     segment, steps = make_segment(gpt), [0, 1, 7]
     with torch.autocast("cpu", torch.bfloat16):
         under_autocast = decoded(gpt, segment, steps)
