@@ -83,7 +83,9 @@ def test_the_context_rule_is_the_rollouts():
     from xdancer.motion_gpt.rollout import context_frames_before
 
     for begin, span, count in ((52, 52, 8), (104, 52, 8), (30, 24, 2)):
-        assert spread_context(begin, span=span, count=count).tolist() == context_frames_before(begin, count=count, span=span)
+        assert spread_context(np.array([begin]), span=np.array([span]), count=count)[0].tolist() == context_frames_before(
+            begin, count=count, span=span
+        )
 
 
 def test_training_varies_gap_and_span_and_repeats_exactly(reader):

@@ -51,8 +51,8 @@ def test_only_the_bytes_of_the_window_are_read(split, monkeypatch):
     reader = ShardReader(split)
     reader.pose(2)
     sizes = []
-    pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, size, offset: sizes.append(size) or pread(fd, size, offset))
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: sizes.append(memoryview(buffers[0]).nbytes) or preadv(fd, buffers, offset))
     reader.pose(2, 10, 14)
     reader.feature(2, "musicnn", 10, 14)
     assert sizes == [4 * 60 * 3 * 4, 256, 4 * 753 * 2]  # the pose's header is known already
@@ -239,7 +239,7 @@ def test_another_schema_is_refused_with_both_versions(tiny, tmp_path):
 def test_an_array_that_needs_pickle_is_never_loaded(tiny, tmp_path):
     folder = tiny.write_split(tmp_path / "train", [tiny.make_clip(0)])
     reader = ShardReader(folder)
-    offset, _ = reader._place(0, "pose.npy")
+    offset, _ = reader.files.place(0, "pose.npy")
     stream = io.BytesIO()
     np.save(stream, np.array([print] * 3, dtype=object), allow_pickle=True)
     with (folder / "shard-000000.tar").open("r+b") as tar:
@@ -270,7 +270,7 @@ def test_damage_names_the_clip(tiny, tmp_path):
 def test_nan_that_crept_in_is_damage(tiny, tmp_path):
     folder = tiny.write_split(tmp_path / "train", [tiny.make_clip(0)])
     reader = ShardReader(folder)
-    offset, _ = reader._place(0, "pose.npy")
+    offset, _ = reader.files.place(0, "pose.npy")
     with (folder / "shard-000000.tar").open("r+b") as tar:
         tar.seek(offset + 128 + 20 * 720)
         tar.write(np.float32(np.nan).tobytes())

@@ -33,7 +33,7 @@ def test_flipped_bytes_fail_the_checksum(tiny, tmp_path):
 
 def test_nan_poses_are_named(tiny, tmp_path):
     folder = tiny.write_split(tmp_path / "train", [tiny.make_clip(0), tiny.make_clip(1)])
-    offset, _ = ShardReader(folder)._place(1, "pose.npy")
+    offset, _ = ShardReader(folder).files.place(1, "pose.npy")
     with (folder / "shard-000000.tar").open("r+b") as tar:
         tar.seek(offset + 128)
         tar.write(np.float32(np.nan).tobytes())

@@ -55,7 +55,7 @@ def corrupt(folder: Path, key: str, member: str) -> None:
 
     reader = ShardReader(folder)
     number = reader.position(key)
-    offset, _ = reader._place(number, member)
+    offset, _ = reader.files.place(number, member)
     with reader.tars[int(reader.shard_of[number])].open("r+b") as stream:
         stream.seek(offset)
         stream.write(b"\xff" * 64)

@@ -1,12 +1,13 @@
 """Stage 2's samples: a segment of dance with the history before it and the music of both."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 
+from xdancer.data.members import POSE
 from xdancer.data.order import Request, draw_uniform
 from xdancer.data.poses import mirror_poses
 from xdancer.data.reader import ShardReader
@@ -45,9 +46,9 @@ def beat_frames(beats: list[float]) -> NDArray[np.int64]:
     return np.floor(np.asarray(beats, dtype=np.float64) * FPS + 0.5).astype(np.int64)
 
 
-def spread_context(begin: int, *, span: int, count: int) -> NDArray[np.int64]:
+def spread_context(begin: Int[NDArray, " sample"], *, span: Int[NDArray, " sample"], count: int) -> Int[NDArray, "sample context"]:
     """`count` frames spread evenly over the `span` frames before `begin`, the same rule as in the rollout."""
-    return begin - span + ((np.arange(count) + 0.5) * (span / max(count, 1))).astype(np.int64)
+    return (begin - span)[:, None] + ((np.arange(count) + 0.5) * (span / max(count, 1))[:, None]).astype(np.int64)
 
 
 class DanceWindows:
@@ -82,75 +83,100 @@ class DanceWindows:
         return self.windows.shard_sizes
 
     def fetch(self, request: Request) -> Fetched[DanceBatch]:
-        samples, _, damaged = read_windows(self.windows, request, self._read, training=self.training)
-        if not samples:
-            return Fetched(None, damaged)
-        dance = torch.from_numpy(np.stack([sample.dance for sample in samples]))
-        music = {name: torch.from_numpy(np.stack([sample.music[name] for sample in samples])) for name in self.shape.features}
-        batch = DanceBatch(
-            None if self.tokens else PoseBatch(dance[..., :2].contiguous(), dance[..., 2].contiguous()),
-            MusicFeatures(music, torch.from_numpy(np.stack([sample.beats for sample in samples]))),
-            torch.from_numpy(np.stack([sample.context for sample in samples])),
-            torch.tensor([sample.has_context for sample in samples]),
-            self.shape.segment_frames,
-            style=torch.tensor([sample.style for sample in samples]) if self.styles else None,
-            tokens=MotionTokens(dance) if self.tokens else None,
-        )
-        return Fetched(batch, damaged)
+        rows = _Rows(self, len(request.items))
+        _, damaged = read_windows(self.windows, request, self._plan, rows.read, training=self.training)
+        return Fetched(rows.batch() if rows.filled else None, damaged)
 
-    def _read(self, single: Request) -> "_Sample":
-        clips, numbers = self.windows.locate(single.items)
-        clip, number = int(clips[0]), int(numbers[0])
-        first, shape = int(self.first[clip]), self.shape
-        room = int(self.stop[clip]) - first - shape.segment_frames
+    def _plan(self, request: Request) -> "list[_Cut]":
+        """Where the samples are cut from their clips."""
+        clips, numbers = self.windows.locate(request.items)
+        first, segment, gaps = self.first[clips], self.shape.segment_frames, self.shape.largest_gap
         if self.training:
-            where, gap_draw, span_draw, flip = draw_uniform(self.seed, single, 4)[0].tolist()
-            start = first + int(where * (room + 1))
-            gap = int(gap_draw * (shape.largest_gap + 1))
-            span = shape.segment_frames - int(span_draw * (min(shape.largest_gap, shape.segment_frames - 1) + 1))
+            where, gap, span, flip = draw_uniform(self.seed, request, 4).T
+            starts = first + (where * (self.stop[clips] - first - segment + 1)).astype(np.int64)
+            gap = (gap * (gaps + 1)).astype(np.int64)
+            span = segment - (span * (min(gaps, segment - 1) + 1)).astype(np.int64)
+            mirrored = (flip < 0.5) & self.mirror
         else:
-            start, gap, flip = first + number * shape.segment_frames, 0, 1.0
-            span = max(1, shape.segment_frames - shape.largest_gap)
-        return self._cut(clip, start, gap=gap, span=span, flip=self.mirror and flip < 0.5)
-
-    def _cut(self, clip: int, start: int, *, gap: int, span: int, flip: bool) -> "_Sample":
-        shape, first = self.shape, int(self.first[clip])
-        history = min(shape.history_frames, start - first)
-        padding = shape.history_frames - history
-        begin, end = start - history, start + shape.segment_frames
-        stop = min(int(self.reader.frames[clip]), end + shape.lookahead_frames)
-        rows = ((padding, end + shape.lookahead_frames - stop), (0, 0))
-        music = {name: np.pad(self.reader.feature(clip, name, begin, stop), rows) for name in shape.features}
-        beats = np.zeros(shape.history_frames + shape.segment_frames + shape.lookahead_frames, dtype=np.bool_)
-        meta = self.reader.meta(clip)
-        marks = beat_frames(meta["beats"])
-        beats[marks[(marks >= begin) & (marks < stop)] - begin + padding] = True
-        before = min(span, history - gap)
-        has_context = shape.context_frames > 0 and before >= shape.context_frames
-        span, behind = (before, shape.history_frames - gap) if has_context else (shape.history_frames, shape.history_frames)
-        context = spread_context(behind, span=span, count=shape.context_frames)
-        style = self.styles.index(meta["style"]) if meta.get("style") in self.styles else -1
-        dance = self._tokens(clip, begin, end, padding) if self.tokens else self._poses(clip, begin, end, padding, flip=flip)
-        return _Sample(dance, music, beats, context, has_context, style)
-
-    def _poses(self, clip: int, begin: int, end: int, padding: int, *, flip: bool) -> NDArray[np.float32]:
-        known = self.reader.pose(clip, begin, end)
-        if flip:
-            known = mirror_poses(known)
-        held = np.zeros((padding, KEYPOINT_COUNT, 3), dtype=np.float32)
-        held[..., :2] = known[0, :, :2]
-        return np.concatenate([held, known])
-
-    def _tokens(self, clip: int, begin: int, end: int, padding: int) -> NDArray[np.int64]:
-        return np.pad(self.reader.tokens(clip, begin, end), ((padding, 0), (0, 0), (0, 0)), constant_values=-1)
+            starts, gap, span = first + numbers * segment, np.zeros_like(first), np.full_like(first, max(1, segment - gaps))
+            mirrored = np.zeros(len(first), dtype=np.bool_)
+        columns = (clips, starts, gap, span, mirrored)
+        return [_Cut(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 @dataclass(frozen=True)
-class _Sample:
-    dance: NDArray[Any]
-    """Poses, or tokens."""
-    music: dict[str, NDArray[np.float32]]
-    beats: NDArray[np.bool_]
-    context: NDArray[np.int64]
-    has_context: bool
-    style: int
+class _Cut:
+    """One sample of a clip."""
+
+    clip: int
+    start: int
+    """First frame of the segment."""
+    gap: int
+    """Frames between the previous segment and the segment, where the clip has them."""
+    span: int
+    """Frames of the previous segment, where the clip has them."""
+    mirrored: bool
+
+
+class _Rows:
+    """A batch in the making: each sample is read straight into its row; what a damaged one left there is overwritten by the next."""
+
+    def __init__(self, windows: DanceWindows, size: int) -> None:
+        self.windows, self.reader, self.shape, self.filled = windows, windows.reader, windows.shape, 0
+        frames = self.shape.history_frames + self.shape.segment_frames
+        rows = frames + self.shape.lookahead_frames
+        widths = {name: self.reader.manifest.features[name]["width"] for name in self.shape.features}
+        kind, place = (np.int64, self.reader.token_shape) if windows.tokens else (np.float32, (KEYPOINT_COUNT, 3))
+        self.dance = np.empty((size, frames, *place), dtype=kind)
+        self.music = {name: np.empty((size, rows, width), dtype=np.float32) for name, width in widths.items()}
+        self.beats = np.zeros((size, rows), dtype=np.bool_)
+        self.history, self.gap, self.span, self.style = np.zeros((4, size), dtype=np.int64)
+
+    def read(self, cut: _Cut) -> None:
+        row, shape, windows = self.filled, self.shape, self.windows
+        history = min(shape.history_frames, cut.start - int(windows.first[cut.clip]))
+        padding, begin, end = shape.history_frames - history, cut.start - history, cut.start + shape.segment_frames
+        if windows.tokens:
+            self.dance[row, :padding] = -1
+            self.dance[row, padding:] = self.reader.tokens(cut.clip, begin, end)
+        else:
+            self._read_pose(self.dance[row], padding, cut, begin)
+        stop = min(int(self.reader.frames[cut.clip]), end + shape.lookahead_frames)
+        known = slice(padding, padding + stop - begin)
+        for name, rows in self.music.items():
+            rows[row, : known.start] = 0
+            rows[row, known.stop :] = 0
+            self.reader.files.fill(rows[row, known], cut.clip, f"{name}.npy", begin)
+        meta = self.reader.meta(cut.clip)
+        marks = beat_frames(meta["beats"])
+        self.beats[row, marks[(marks >= begin) & (marks < stop)] - begin + padding] = True
+        self.style[row] = windows.styles.index(meta["style"]) if meta.get("style") in windows.styles else -1
+        self.history[row], self.gap[row], self.span[row] = history, cut.gap, cut.span
+        self.filled += 1
+
+    def _read_pose(self, out: NDArray[np.float32], padding: int, cut: _Cut, begin: int) -> None:
+        self.reader.files.fill(out[padding:], cut.clip, POSE, begin)
+        if cut.mirrored:
+            out[padding:] = mirror_poses(out[padding:])
+        out[:padding, :, :2] = out[padding, :, :2]
+        out[:padding, :, 2] = 0
+
+    def batch(self) -> DanceBatch:
+        """The rows filled so far."""
+        shape, filled = self.shape, slice(self.filled)
+        history, gap = self.history[filled], self.gap[filled]
+        before = np.minimum(self.span[filled], history - gap)
+        has_context = (before >= shape.context_frames) & (shape.context_frames > 0)
+        behind = shape.history_frames - np.where(has_context, gap, 0)
+        context = spread_context(behind, span=np.where(has_context, before, shape.history_frames), count=shape.context_frames)
+        music = {name: torch.from_numpy(rows[filled]) for name, rows in self.music.items()}
+        dance = torch.from_numpy(self.dance[filled])
+        return DanceBatch(
+            None if self.windows.tokens else PoseBatch(dance[..., :2].contiguous(), dance[..., 2].contiguous()),
+            MusicFeatures(music, torch.from_numpy(self.beats[filled])),
+            torch.from_numpy(context),
+            torch.from_numpy(has_context),
+            shape.segment_frames,
+            style=torch.from_numpy(self.style[filled]) if self.windows.styles else None,
+            tokens=MotionTokens(dance) if self.windows.tokens else None,
+        )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ class ArrayLayout:
 
     @property
     def row_bytes(self) -> int:
-        return self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
 
 def check_key(key: str) -> None:

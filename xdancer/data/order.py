@@ -23,6 +23,10 @@ class Request:
         """The share of one rank."""
         return Request(self.items[rank::world], self.epochs[rank::world])
 
+    def singles(self) -> "list[Request]":
+        """Every sample by itself."""
+        return [Request(self.items[at : at + 1], self.epochs[at : at + 1]) for at in range(len(self.items))]
+
 
 @dataclass
 class BlockOrder:

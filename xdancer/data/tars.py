@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from xdancer.data.members import DamagedSampleError
 from xdancer.data.remote import RemoteFolder
 
@@ -16,7 +18,7 @@ OPEN_FILES = 64
 class TarFiles:
     """The tars of one folder, by number.
 
-    Pickles without its open files, so it may travel to worker processes. Files are read by `pread`, which shares no position between
+    Pickles without its open files, so it may travel to worker processes. Files are read by `preadv`, which shares no position between
     processes or threads.
 
     Args:
@@ -31,7 +33,7 @@ class TarFiles:
     def __init__(
         self, folder: Path, names: list[str], sizes: list[int], *, sha256: Mapping[str, str], remote: RemoteFolder | None, address: str = ""
     ) -> None:
-        self.paths, self.sizes, self.sha256 = [folder / name for name in names], sizes, dict(sha256)
+        self.folder, self.paths, self.sizes, self.sha256 = folder, [folder / name for name in names], sizes, dict(sha256)
         self.remote, self.address = remote, address
         self._files: OrderedDict[int, _File] = OrderedDict()
 
@@ -42,8 +44,8 @@ class TarFiles:
         """Names of the tars that should be in the folder and are not."""
         return [path.name for path in self.paths if not path.is_file()] if self.remote is None else []
 
-    def read(self, number: int, offset: int, size: int, *, key: str) -> bytes:
-        """Bytes of one tar.
+    def fill(self, buffer: NDArray[Any], number: int, offset: int, *, key: str) -> None:
+        """As many bytes of one tar as the array in C order holds, straight into it.
 
         Raises:
             DamagedSampleError: they cannot be read; names the clip `key`.
@@ -58,12 +60,11 @@ class TarFiles:
                 file = self._files[number] = _File(path)
                 if len(self._files) > OPEN_FILES:
                     self._files.popitem(last=False)
-            data = file.read(offset, size)
+            found = file.fill(buffer, offset)
         except OSError as error:
             raise DamagedSampleError(key, f"{path.name}: {error.strerror or error}") from error
-        if len(data) != size:
-            raise DamagedSampleError(key, f"{path.name} ends {size - len(data)} bytes too early")
-        return data
+        if found != buffer.nbytes:
+            raise DamagedSampleError(key, f"{path.name} ends {buffer.nbytes - found} bytes too early")
 
 
 class _File:
@@ -72,11 +73,13 @@ class _File:
     def __init__(self, path: Path) -> None:
         self._stream = path.open("rb", buffering=0)
 
-    def read(self, offset: int, size: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._stream.fileno(), size, offset)
-        self._stream.seek(offset)  # Windows: no pread, and no fork either, so the position is this process's own
-        return self._stream.read(size) or b""
+    def fill(self, buffer: NDArray[Any], offset: int) -> int:
+        """Read into the array; returns the bytes found."""
+        target: Any = buffer  # arrays are buffers, which their type says from Python 3.12 on
+        if hasattr(os, "preadv"):
+            return os.preadv(self._stream.fileno(), [target], offset)
+        self._stream.seek(offset)  # Windows: no preadv, and no fork either, so the position is this process's own
+        return self._stream.readinto(target) or 0
 
     def __del__(self) -> None:
         stream = getattr(self, "_stream", None)

@@ -133,7 +133,7 @@ class VideoWindows:
         return self.windows.shard_sizes
 
     def fetch(self, request: Request) -> Fetched[VideoBatch]:
-        samples, _, damaged = read_windows(self.windows, request, self._read, training=self.training)
+        samples, damaged = read_windows(self.windows, request, Request.singles, self._read, training=self.training)
         if not samples:
             return Fetched(None, damaged)
         return Fetched(_collate(samples), damaged)

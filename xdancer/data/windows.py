@@ -15,6 +15,7 @@ from xdancer.errors import ShardError
 
 BatchT = TypeVar("BatchT")
 BatchT_co = TypeVar("BatchT_co", covariant=True)
+Plan = TypeVar("Plan")
 Window = TypeVar("Window")
 log = logging.getLogger("xdancer.data")
 
@@ -95,37 +96,41 @@ class ClipWindows:
 
 
 def read_windows(
-    windows: ClipWindows, request: Request, read: Callable[[Request], Window], *, training: bool
-) -> tuple[list[Window], Request, dict[str, str]]:
+    windows: ClipWindows, request: Request, plan: Callable[[Request], list[Plan]], read: Callable[[Plan], Window], *, training: bool
+) -> tuple[list[Window], dict[str, str]]:
     """Read samples one by one past damaged clips.
 
     In training the next clip's first window stands in for a damaged one, so that batches keep their shape; in evaluation it is left out.
 
+    Args:
+        windows: the windows that the request numbers.
+        request: the wanted samples.
+        plan: what is to be read for each of them.
+        read: reads one.
+        training: whether another clip stands in for a damaged one.
+
     Returns:
-        The samples, the request that was really fulfilled, and the damaged clips' reasons by key.
+        The samples, and the damaged clips' reasons by key.
 
     Raises:
         ShardError: no undamaged clip is found among a hundred neighbours.
     """
-    samples, items, damaged = [], [], {}
-    kept = []
-    for position, item in enumerate(request.items.tolist()):
+    samples: list[Window] = []
+    damaged: dict[str, str] = {}
+    for position, (item, what) in enumerate(zip(request.items.tolist(), plan(request), strict=True)):
         for _ in range(100):
-            single = Request(np.array([item]), request.epochs[position : position + 1])
             try:
-                samples.append(read(single))
+                samples.append(read(what))
+                break
             except DamagedSampleError as error:
                 damaged[error.key] = error.reason
-                if not training:
-                    break
-                item = windows.next_clip(item)
-            else:
-                items.append(item)
-                kept.append(position)
+            if not training:
                 break
+            item = windows.next_clip(item)
+            what = plan(Request(np.array([item]), request.epochs[position : position + 1]))[0]
         else:
             raise ShardError(f"A hundred clips in a row are damaged, the last is {list(damaged)[-1]!r}. Run `xdancer shards verify`.")
-    return samples, Request(np.array(items, dtype=np.int64), request.epochs[kept]), damaged
+    return samples, damaged
 
 
 class DamageLog:
