@@ -12,7 +12,7 @@ vector_quantize_pytorch = pytest.importorskip("vector_quantize_pytorch")
 def test_twenty_moving_average_steps_equal_the_oracles(slots: int) -> None:
     parts, codes, width = 2, 32, 6
     ours = Codebook(parts=parts, codes=codes, width=width, decay=0.9, revival_share=0.0).train()
-    ours.initialised.fill_(True)
+    ours.steps.fill_(1)
     oracles = [
         vector_quantize_pytorch.VectorQuantize(dim=width, codebook_size=codes, decay=0.9, threshold_ema_dead_code=0, eps=1e-5).train()
         for _ in range(parts)

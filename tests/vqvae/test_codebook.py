@@ -1,9 +1,19 @@
 """Nearest codes, moving averages, revival, and the same codebook on every rank."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 
 from xdancer.metrics.codebook import perplexity
-from xdancer.vqvae.codebook import Codebook
+from xdancer.vqvae.codebook import Codebook, Ranks
+
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
+STEPS = 12
 
 
 def make(*, codes: int = 16, decay: float = 0.9, revival_share: float = 0.3) -> Codebook:
@@ -41,7 +51,6 @@ def test_all_state_travels_in_the_state_dict() -> None:
     two.load_state_dict(one.state_dict())
     batch = torch.randn(32, 3, 1, 4)
     for codebook in (one, two):
-        torch.manual_seed(4)  # revival draws candidates
         codebook(batch)
     assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
 
@@ -50,7 +59,7 @@ def test_dead_codes_come_back() -> None:
     def use(revival_share: float) -> float:
         torch.manual_seed(0)
         codebook = make(codes=64, revival_share=revival_share).train()
-        codebook.initialised.fill_(True)
+        codebook.steps.fill_(1)
         codebook.vectors.add_(5.0)  # far from all latents: without revival one code takes everything
         codebook.sums.copy_(codebook.vectors)
         for _ in range(60):
@@ -62,42 +71,54 @@ def test_dead_codes_come_back() -> None:
     assert use(0.3) > 40
 
 
-def test_ranks_that_share_sums_hold_the_codebook_of_one_process() -> None:
-    """Two codebooks fed halves of a batch, with sums over both, follow the codebook that is fed the whole batch."""
-    generator = torch.Generator().manual_seed(5)
-    whole = make(revival_share=0.0).train()
-    halves = [make(revival_share=0.0).train() for _ in range(2)]
-    for codebook in (whole, *halves):
-        codebook.load_state_dict(whole.state_dict())
-        codebook.initialised.fill_(True)
-    for _ in range(5):
-        batch = torch.randn(64, 3, 2, 4, generator=generator)
-        sums: list[torch.Tensor] = []
-        for codebook, part in zip(halves, batch.chunk(2), strict=True):  # first pass collects what each rank would send
-            state = {name: value.clone() for name, value in codebook.state_dict().items()}
-            codebook.reduce_sum = lambda value, sums=sums: sums.append(value.clone()) or value
-            codebook(part)
-            codebook.load_state_dict(state)
-        total = torch.stack(sums).sum(0)
-        for codebook, part in zip(halves, batch.chunk(2), strict=True):
-            codebook.reduce_sum = lambda value, total=total: total.clone()
-            codebook(part)
-        whole(batch)
-        for codebook in halves:
-            torch.testing.assert_close(codebook.vectors, whole.vectors, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(codebook.vectors, halves[0].vectors, atol=0, rtol=0)
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What two gloo processes found, half of every batch each."""
+    folder = tmp_path_factory.mktemp("ranks")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([sys.executable, SUPPORT / "codebook_ranks.py", str(rank), "2", folder, str(STEPS)], env=environment)
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def test_revival_takes_what_the_first_rank_broadcasts() -> None:
-    torch.manual_seed(0)
-    one, two = make().train(), make().train()
-    two.load_state_dict(one.state_dict())
-    sent: list[torch.Tensor] = []
-    one.broadcast = lambda value: sent.append(value.clone()) or value
-    two.broadcast = lambda value: sent.pop(0)
-    for _ in range(5):
-        batch = torch.randn(64, 3, 1, 4)
-        one(batch)
-        torch.randn(7)  # the other rank's generator is elsewhere
-        two(batch)
-        assert torch.equal(one.vectors, two.vectors)
+def test_two_processes_hold_the_codebook_of_one(two_processes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start, moving averages and revival, with encoders that train along; and the same use of codes."""
+    monkeypatch.syspath_prepend(SUPPORT)
+    import codebook_ranks  # pyright: ignore[reportMissingImports]
+
+    revived: list[int] = []
+    revive = Codebook._revive
+
+    def counting(codebook: Codebook, fresh: torch.Tensor) -> None:
+        revived.append(int((codebook.counts < codebook.revival_share * codebook.counts.mean(1, keepdim=True)).sum()))
+        revive(codebook, fresh)
+
+    monkeypatch.setattr(Codebook, "_revive", counting)
+    whole, usage = codebook_ranks.train(0, 1, STEPS)
+    assert sum(count > 0 for count in revived) >= 3, revived
+    assert not torch.equal(whole[0]["vectors"], whole[-1]["vectors"])
+    for step, expected in enumerate(whole):
+        first, second = (states[step] for states, _ in two_processes)
+        for name, value in expected.items():
+            assert torch.equal(first[name], second[name]), f"step {step}: {name} differs between the processes"
+            torch.testing.assert_close(first[name], value, atol=1e-5, rtol=0, msg=lambda text, at=(step, name): f"{at}: {text}")
+    for _, found in two_processes:
+        for name, figure in usage.items():
+            torch.testing.assert_close(found[name], figure, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_candidates_are_latents_of_the_whole_batch_whoever_holds_them() -> None:
+    latents = torch.randn(6, 3, 2, 4)
+    whole = make()._candidates(latents, step=7)
+    rows = latents.transpose(0, 1).flatten(1, 2)
+    assert (whole[:, :, None] == rows[:, None]).all(-1).any(-1).all()
+    shares = []
+    for rank in range(3):
+        codebook = make()
+        codebook.ranks = Ranks(rank, 3)
+        shares.append(codebook._candidates(latents[rank::3], step=7))
+    assert torch.equal(torch.stack(shares).sum(0), whole)
+    assert not torch.equal(make()._candidates(latents, step=8), whole)

@@ -11,6 +11,7 @@ from torch import Tensor
 from xdancer.checkpoint import require_same_config
 from xdancer.schedule import LRSchedule, scheduled
 from xdancer.types import PoseBatch
+from xdancer.vqvae.codebook import Codebook, Ranks
 from xdancer.vqvae.loss import vqvae_loss
 from xdancer.vqvae.model import VQVAE, VQVAEConfig, VQVAEOutput
 
@@ -34,8 +35,8 @@ class VQVAEModule(LightningModule):
         return self.model(pose)
 
     def setup(self, stage: str) -> None:
-        if self.trainer.world_size > 1:
-            self.model.codebook.reduce_sum, self.model.codebook.broadcast = _sum_over_ranks, _from_first_rank
+        if self.trainer.world_size > 1 and isinstance(self.model.codebook, Codebook):
+            self.model.codebook.ranks = Ranks(self.trainer.global_rank, self.trainer.world_size, _sum_over_ranks)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         loss = vqvae_loss(self.model(batch), target=batch, config=self.model.config)
@@ -72,9 +73,4 @@ class VQVAEModule(LightningModule):
 
 def _sum_over_ranks(value: Tensor) -> Tensor:
     torch.distributed.all_reduce(value)
-    return value
-
-
-def _from_first_rank(value: Tensor) -> Tensor:
-    torch.distributed.broadcast(value, src=0)
     return value
