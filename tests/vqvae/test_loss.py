@@ -1,5 +1,7 @@
 """The losses of stage 1 against their formula."""
 
+from dataclasses import replace
+
 import torch
 
 from xdancer.types import PoseBatch
@@ -33,7 +35,7 @@ def test_the_commitment_moves_the_encoder_and_never_the_codebook() -> None:
     model = VQVAE(CONFIG).eval()
     loss = vqvae_loss(model(poses()), target=poses(), config=CONFIG)
     loss.commitment.backward()
-    assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.encoders.parameters())
+    assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.encoder.parameters())
     assert all(parameter.grad is None or parameter.grad.eq(0).all() for parameter in model.decoder.parameters())
     assert not model.codebook.vectors.requires_grad
 
@@ -44,6 +46,14 @@ def test_a_missing_keypoint_counts_little_and_a_perfect_pose_nothing() -> None:
     error = pose_error(moved, target, CONFIG).norm(dim=-1)[0, 0]
     torch.testing.assert_close(error[4] / error[5], torch.tensor(CONFIG.invisible_weight**0.5))
     assert pose_error(target, target, CONFIG).eq(0).all()
+
+
+def test_positions_may_count_alike_whatever_their_confidence() -> None:
+    target = PoseBatch(torch.zeros(1, 1, 60, 2), torch.rand(1, 1, 60))
+    moved = PoseBatch(torch.ones(1, 1, 60, 2), target.confidence)
+    error = pose_error(moved, target, replace(CONFIG, confidence_weighted=False))
+    assert error[..., :2].eq(1).all()
+    assert pose_error(moved, target, CONFIG)[..., :2].lt(1).all()
 
 
 def test_gradient_is_finite_at_a_perfect_reconstruction() -> None:

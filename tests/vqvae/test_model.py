@@ -13,6 +13,9 @@ from xdancer.vqvae.model import VQVAE, VQVAEConfig
 TINY = VQVAEConfig(slots=2, codes=32, encoder_width=8, encoder_depth=1, decoder_width=16, decoder_depth=1)
 
 
+GRID = replace(TINY, fsq_levels=(4, 4, 4), codes=64, code_width=3, beta=0.0)
+
+
 def poses(batch: int = 3, frames: int = 4) -> PoseBatch:
     return PoseBatch(torch.randn(batch, frames, KEYPOINT_COUNT, 2), torch.rand(batch, frames, KEYPOINT_COUNT))
 
@@ -36,7 +39,12 @@ def test_the_papers_sizes() -> None:
     assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("config", [TINY, replace(TINY, single_part=True)])
+def test_the_sizes_of_a_grid_of_codes_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"fsq_levels \(8, 8, 8\) needs code_width 3, codes 512, beta 0.0 .* got code_width 6, beta 0.25"):
+        VQVAEConfig(fsq_levels=(8, 8, 8))
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, single_part=True), GRID])
 def test_tokens_go_out_and_come_back(config: VQVAEConfig) -> None:
     model, batch = VQVAE(config).eval(), poses()
     tokens = model.encode(batch)
@@ -78,16 +86,38 @@ def test_every_frame_stands_alone() -> None:
     assert torch.equal(model.encode(batch).ids[:, 2:3], model.encode(batch.frames(slice(2, 3))).ids)
 
 
-def test_keypoints_come_back_in_their_own_order() -> None:
-    """The head of a part must write that part's rows of the pose."""
+def test_the_rows_of_the_head_are_the_keypoints() -> None:
     model = VQVAE(TINY)
-    for part, points in enumerate(TINY.part_keypoints):
-        torch.nn.init.zeros_(model.heads[part].weight)
-        with torch.no_grad():
-            model.heads[part].bias.copy_(torch.tensor([[float(p), -float(p), 0.0] for p in points]).flatten())
+    torch.nn.init.zeros_(model.heads.weight)
+    with torch.no_grad():
+        model.heads.bias.copy_(torch.tensor([[float(p), -float(p), 0.0] for p in range(KEYPOINT_COUNT)]).flatten())
     decoded = model.decode(MotionTokens(torch.zeros(1, 1, 5, 2, dtype=torch.long)))
     assert decoded.keypoints[0, 0, :, 0].tolist() == [float(p) for p in range(KEYPOINT_COUNT)]
     assert decoded.keypoints[0, 0, :, 1].tolist() == [-float(p) for p in range(KEYPOINT_COUNT)]
+
+
+@pytest.mark.parametrize("config", [TINY, GRID])
+def test_a_loss_behind_the_codes_trains_the_encoder(config: VQVAEConfig) -> None:
+    """Straight through: of the decoder's poses, and of the codes that stage 3 reads."""
+    model, batch = VQVAE(config).train(), poses(8, 1)
+    output = model(batch)
+    torch.testing.assert_close(output.quantized.straight_through.detach(), output.quantized.z_q, atol=1e-6, rtol=0)
+    downstream = torch.nn.Linear(model.codes(output.tokens).shape[-1], 1)
+    for loss in (output.pose.keypoints.square().mean(), downstream(output.quantized.straight_through.flatten(1)).square().mean()):
+        gradients = torch.autograd.grad(loss, list(model.encoder.parameters()), retain_graph=True)
+        assert all(gradient.isfinite().all() and gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_the_gradient_of_the_codes_is_that_of_the_latents() -> None:
+    model, batch = VQVAE(TINY).train(), poses(8, 1)
+    output = model(batch)
+    direction = torch.randn_like(output.quantized.z_e)
+    through, direct = (
+        torch.autograd.grad((value * direction).sum(), list(model.encoder.parameters()), retain_graph=True)
+        for value in (output.quantized.straight_through, output.quantized.z_e)
+    )
+    for one, other in zip(through, direct, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_tokens_and_poses_do_not_depend_on_the_precision_around() -> None:

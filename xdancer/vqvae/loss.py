@@ -22,10 +22,13 @@ class VQVAELoss:
 def pose_error(predicted: PoseBatch, target: PoseBatch, config: VQVAEConfig) -> Float[Tensor, "batch frame keypoint 3"]:
     """Weighted differences of (x, y, confidence), whose Euclidean length is the reconstruction error of a pose.
 
-    A position counts by its confidence, at least `invisible_weight` (a missing keypoint only has its last known place).
+    Where `confidence_weighted`, a position counts by its confidence, at least `invisible_weight` (a missing keypoint only has its last known
+    place); else all positions count alike.
     """
-    visible = config.invisible_weight + (1 - config.invisible_weight) * target.confidence
-    place = (predicted.keypoints - target.keypoints) * visible.sqrt()[..., None]
+    place = predicted.keypoints - target.keypoints
+    if config.confidence_weighted:
+        visible = config.invisible_weight + (1 - config.invisible_weight) * target.confidence
+        place = place * visible.sqrt()[..., None]
     confidence = (predicted.confidence - target.confidence)[..., None] * config.confidence_weight**0.5
     return torch.cat([place, confidence], dim=-1)
 

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from xdancer.skeleton import KEYPOINT_COUNT, PART_KEYPOINTS
 from xdancer.types import MotionTokens, PoseBatch
 from xdancer.vqvae.codebook import Codebook, Quantized
+from xdancer.vqvae.encoder import PartEncoders
+from xdancer.vqvae.fsq import FiniteScalarCodebook
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,17 @@ class VQVAEConfig:
     """Vectors in a part's codebook."""
     code_width: int = 6
     """Length of a code."""
-    encoder_width: int = 128
+    encoder_channels: int = 16
     """Channels of the convolutions over a part's keypoints."""
-    encoder_depth: int = 3
-    """Residual blocks per part encoder."""
-    decoder_width: int = 1024
+    encoder_convolutions: int = 1
+    """Residual convolutions per part encoder."""
+    encoder_width: int = 512
+    """Width of the dense layers behind the convolutions."""
+    encoder_depth: int = 1
+    """Residual dense blocks per part encoder."""
+    decoder_width: int = 512
     """Width of the shared decoder."""
-    decoder_depth: int = 3
+    decoder_depth: int = 2
     """Residual blocks of the shared decoder."""
     beta: float = 0.25
     """Weight of the commitment loss."""
@@ -37,12 +44,23 @@ class VQVAEConfig:
     """Share of the codebook's moving averages kept per step."""
     revival_share: float = 0.3
     """A code used less than this share of an even use is revived."""
+    confidence_weighted: bool = True
+    """Whether the position of a keypoint weighs by its confidence; off, all weigh 1."""
     invisible_weight: float = 0.02
     """Weight of the position of a keypoint with confidence 0; a fully visible one weighs 1."""
     confidence_weight: float = 0.05
     """Weight of the confidence channel beside the two coordinates."""
     single_part: bool = False
     """Ablation: one encoder and one codebook for the whole body, the same number of tokens per frame."""
+    fsq_levels: tuple[int, ...] = ()
+    """Finite scalar quantisation instead of learned codebooks: levels of each number of a code, such as (8, 8, 8); empty for codebooks."""
+
+    def __post_init__(self) -> None:
+        wanted = {"code_width": len(self.fsq_levels), "codes": prod(self.fsq_levels), "beta": 0.0}
+        wrong = [f"{name} {getattr(self, name)}" for name, value in wanted.items() if getattr(self, name) != value]
+        if self.fsq_levels and wrong:
+            needs = ", ".join(f"{name} {value}" for name, value in wanted.items())
+            raise ValueError(f"fsq_levels {self.fsq_levels} needs {needs} (its codes do not move); got {', '.join(wrong)}. Set them alike.")
 
     @property
     def part_keypoints(self) -> tuple[tuple[int, ...], ...]:
@@ -69,18 +87,6 @@ class VQVAEOutput:
     quantized: Quantized
 
 
-class ConvBlock(nn.Module):
-    """Residual convolution along the keypoints of a part."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(width, width, kernel_size=3, padding=1)
-        self.second = nn.Conv1d(width, width, kernel_size=1)
-
-    def forward(self, x: Float[Tensor, "pose width keypoint"]) -> Float[Tensor, "pose width keypoint"]:
-        return x + self.second(F.relu(self.first(F.relu(x))))
-
-
 class DenseBlock(nn.Module):
     """Residual two-layer perceptron of the shared decoder; without a norm, which would take the size of a movement away."""
 
@@ -93,29 +99,16 @@ class DenseBlock(nn.Module):
         return x + self.second(F.gelu(self.first(F.gelu(x))))
 
 
-class PartEncoder(nn.Module):
-    """Keypoints and confidence of one part → its latents, one per slot.
-
-    Convolutions along the keypoints beside a linear map: position and size of the part are linear, and learned at once.
-    """
-
-    def __init__(self, *, keypoints: int, width: int, depth: int, slots: int, code_width: int) -> None:
-        super().__init__()
-        self.slots = slots
-        self.enter = nn.Conv1d(3, width, kernel_size=3, padding=1)
-        self.place = nn.Parameter(torch.randn(width, keypoints) * 0.02)  # which keypoint a column is
-        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
-        self.leave = nn.Sequential(nn.Linear(width * keypoints, 4 * width), nn.ReLU(), nn.Linear(4 * width, slots * code_width))
-        self.linear = nn.Linear(keypoints * 3, slots * code_width)
-
-    def forward(self, points: Float[Tensor, "pose keypoint 3"]) -> Float[Tensor, "pose slot width"]:
-        x = self.blocks(self.enter(points.transpose(1, 2)) + self.place)
-        return (self.leave(F.relu(x).flatten(1)) + self.linear(points.flatten(1))).unflatten(1, (self.slots, -1))
-
-
 def in_float32(device: torch.device) -> AbstractContextManager[object]:
     """Context without autocast: tokens and their poses must not depend on the precision of the stage that uses them."""
     return torch.autocast(device.type, enabled=False)
+
+
+def make_codebook(config: VQVAEConfig) -> Codebook | FiniteScalarCodebook:
+    """Learned codebooks, or the grid of codes."""
+    if config.fsq_levels:
+        return FiniteScalarCodebook(config.fsq_levels)
+    return Codebook(parts=config.parts, codes=config.codes, width=config.code_width, decay=config.ema_decay, revival_share=config.revival_share)
 
 
 class VQVAE(nn.Module):
@@ -124,25 +117,16 @@ class VQVAE(nn.Module):
     def __init__(self, config: VQVAEConfig = VQVAEConfig()) -> None:
         super().__init__()
         self.config = config
-        self.encoders = nn.ModuleList(
-            PartEncoder(
-                keypoints=len(points), width=config.encoder_width, depth=config.encoder_depth,
-                slots=config.part_slots, code_width=config.code_width,
-            )
-            for points in config.part_keypoints
+        self.encoder = PartEncoders(
+            config.part_keypoints, channels=config.encoder_channels, conv_depth=config.encoder_convolutions, width=config.encoder_width,
+            depth=config.encoder_depth, latents=(config.part_slots, config.code_width),
         )  # fmt: skip
-        self.codebook = Codebook(
-            parts=config.parts, codes=config.codes, width=config.code_width, decay=config.ema_decay, revival_share=config.revival_share
-        )
+        self.codebook = make_codebook(config)
         self.decoder = nn.Sequential(
             nn.Linear(config.parts * config.part_slots * config.code_width, config.decoder_width),
             *(DenseBlock(config.decoder_width) for _ in range(config.decoder_depth)),
         )
-        self.heads = nn.ModuleList(nn.Linear(config.decoder_width, len(points) * 3) for points in config.part_keypoints)
-        order = torch.tensor([keypoint for points in config.part_keypoints for keypoint in points])
-        self.register_buffer("unsort", order.argsort(), persistent=False)  # from part order back to skeleton order
-
-    unsort: Tensor
+        self.heads = nn.Linear(config.decoder_width, KEYPOINT_COUNT * 3)  # rows by keypoint: those of a part are its projection head
 
     def forward(self, pose: PoseBatch) -> VQVAEOutput:
         """Reconstruct poses through their tokens.
@@ -176,11 +160,9 @@ class VQVAE(nn.Module):
 
     def _pose(self, codes: Float[Tensor, "batch frame code"]) -> PoseBatch:
         hidden = self.decoder(codes.flatten(0, 1))
-        points = torch.cat([head(hidden).unflatten(1, (-1, 3)) for head in self.heads], dim=1)[:, self.unsort]
-        points = points.unflatten(0, codes.shape[:2])
+        points = self.heads(hidden).unflatten(1, (KEYPOINT_COUNT, 3)).unflatten(0, codes.shape[:2])
         return PoseBatch(points[..., :2], points[..., 2].sigmoid())
 
     def _latents(self, pose: PoseBatch) -> Float[Tensor, "pose part slot width"]:
         points = torch.cat([pose.keypoints, pose.confidence[..., None]], dim=-1).flatten(0, 1).float()
-        parts = zip(self.encoders, self.config.part_keypoints, strict=True)
-        return torch.stack([encoder(points[:, list(keypoints)]) for encoder, keypoints in parts], dim=1)
+        return self.encoder(points)
