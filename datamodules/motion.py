@@ -5,6 +5,7 @@ from typing import Literal
 from datamodules.base import ShardDataModule, Split
 from xdancer.data.augment import PoseAugmentation
 from xdancer.data.dances import DanceShape, DanceWindows
+from xdancer.data.joined import JoinedPoses
 from xdancer.data.loader import EvaluationLoader
 from xdancer.data.members import TOKENS
 from xdancer.data.poses import PoseFrames
@@ -35,9 +36,10 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
             stands for data/train.tokens), or a folder that holds one for each split.
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
+        further_train: more folders of training shards, whose poses stage 1 reads together with those of `train`.
         mirror: mirror half of the training samples.
         augment: random changes to the training poses of stage 1, for data sets of a few clips.
-        num_workers: processes that read ahead; 0 reads in the training process.
+        num_workers: threads that read ahead; 0 reads when a batch is needed.
         seed: of order and augmentation.
         embedded: build the embedded data set if the folders are missing.
     """
@@ -58,6 +60,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         tokens: str | None = None,
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
+        further_train: tuple[str, ...] = (),
         mirror: bool = False,
         augment: PoseAugmentation | None = None,
         num_workers: int = 0,
@@ -70,6 +73,9 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         )  # fmt: skip
         if augment is not None and stage != "vqvae":
             raise ShardError(f"data.augment changes single poses and belongs to stage vqvae, not {stage}: leave it out.")
+        if further_train and stage != "vqvae":
+            raise ShardError(f"data.further_train {list(further_train)} adds poses to stage vqvae, not dances to {stage}: leave it out.")
+        self.further_train = tuple(further_train)
         if tokens is not None and stage != "gpt":
             raise ShardError(f"data.tokens {tokens} is read by stage gpt, not by {stage}: leave it out.")
         if tokens is not None and mirror:
@@ -85,8 +91,10 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]
     ) -> WindowSet[PoseBatch | DanceBatch]:  # fmt: skip
         if self.stage == "vqvae":
-            augment = self.augment if training else None
-            return PoseFrames(reader, frame_range=frame_range, mirror=self.mirror and training, augment=augment, seed=self.seed)
+            augment, mirror = (self.augment, self.mirror) if training else (None, False)
+            readers = [reader, *(ShardReader(folder) for folder in self.further_train if training)]
+            sets = [PoseFrames(one, frame_range=frame_range, mirror=mirror, augment=augment, seed=self.seed) for one in readers]
+            return sets[0] if len(sets) == 1 else JoinedPoses(sets)
         return self._dances(reader, training=training, frame_range=frame_range, tokens=self.tokens is not None)
 
     def _dances(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float], tokens: bool) -> DanceWindows:
