@@ -11,14 +11,17 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
 from xdancer.motion_gpt.window import Window, repeated
 from xdancer.types import MotionTokens, PoseBatch
 
-DETOUR = 0.5
-"""A dancer comes nearer to a pose at this share of the keypoints' mean speed; the rest goes sideways and back."""
+DETOUR = 0.1
+"""A dance comes nearer to a pose at about this share of its keypoints' mean step; the rest is other movement, and the trembling of tokens."""
+LEAP = 3.0
+"""A step larger than this many mean ones is a leap that no body makes."""
 
 
 @runtime_checkable
@@ -71,7 +74,7 @@ def _best(
     window: Window, stop: int, goal: PoseBatch, arrival: Arrival, *, frames_left: int, decoder: Decoder, sampling: SamplingConfig,
     generator: torch.Generator | None,
 ) -> Int[Tensor, "batch frame part slot"]:  # fmt: skip
-    """The frames up to `stop` of the first continuation that ends least out of reach of the goal."""
+    """The frames up to `stop` of the continuation with the least fault: how far its end is out of reach, and how far it leaps."""
     count, given = arrival.candidates, window.known - window.begin
     locked = window.locked()
     ids = sample_segment(
@@ -79,11 +82,14 @@ def _best(
         locked=None if locked is None else locked.repeat_interleave(count, dim=0), generator=generator, decoder=decoder,
     )  # fmt: skip
     pose = arrival.codec.decode(MotionTokens(ids))
-    speed = (pose.keypoints[:, 1:] - pose.keypoints[:, :-1]).norm(dim=-1).flatten(1).nanmean(1).nan_to_num(0.0)
     goals, weight = (value[:, 0].repeat_interleave(len(ids) // len(value), dim=0) for value in (goal.keypoints, goal.confidence))
-    distance = ((pose.keypoints[:, -1] - goals).norm(dim=-1) * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
-    short = (distance - DETOUR * speed * frames_left).clamp_min(0).unflatten(0, (-1, count))
-    chosen = short.argmin(1) + torch.arange(len(short), device=ids.device) * count
+    weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-3)
+    step = ((pose.keypoints[:, 1:] - pose.keypoints[:, :-1]).norm(dim=-1) * weight[:, None]).sum(-1)  # (dance, frame)
+    distance = ((pose.keypoints[:, -1] - goals).norm(dim=-1) * weight).sum(-1)
+    speed, largest = step.nanmean(1).nan_to_num(0.0), F.pad(step, (0, 1))[:, max(given - 1, 0) :].amax(1)
+    fault = (distance - DETOUR * speed * frames_left).clamp_min(0) + (largest - LEAP * speed).clamp_min(0)
+    fault = fault.unflatten(0, (-1, count))
+    chosen = fault.argmin(1) + torch.arange(len(fault), device=ids.device) * count
     return ids[chosen, given:]
 
 
