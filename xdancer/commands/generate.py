@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xdancer.commands.inputs import SAMPLE_RATE, check_outputs, listened, make_sampling, read_song
+from xdancer.commands.inputs import SAMPLE_RATE, check_outputs, known, listened, make_sampling, read_song, recommended_sampling
 from xdancer.device import DeviceName, Precision, select_device
 from xdancer.errors import XDancerError
 
@@ -35,12 +35,12 @@ def generate(
     style: str | None = None,
     energy: float | None = None,
     density: float | None = None,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     top_k: int = 0,
-    top_p: float = 0.985,
+    top_p: float | None = None,
     part_sampling: dict[str, dict[str, float]] | None = None,
     motion_cfg: float = 1.0,
-    smoothing: float = 1.0,
+    smoothing: float | None = None,
     steps: int | None = None,
     cfg: float | None = None,
     side_by_side: Path | None = None,
@@ -77,12 +77,12 @@ def generate(
         style: a style that the model knows by name.
         energy: wanted mean speed of the body, body heights a second; for models trained with it.
         density: wanted motion beats a second; likewise.
-        temperature: of the motion tokens; 0 always takes the likeliest, which tends to freeze.
+        temperature: of the motion tokens; the model's own by default (1); 0 always takes the likeliest, which tends to freeze.
         top_k: draw motion tokens from the k likeliest only; 0 from all.
-        top_p: draw motion tokens from the likeliest that add up to p; 1 from all.
+        top_p: draw motion tokens from the likeliest that add up to p; the model's own by default (0.985); 1 from all.
         part_sampling: these three for single body parts, as in {left_hand: {temperature: 0.8}, right_hand: {temperature: 0.8}}.
         motion_cfg: guidance of the motion by the music; 1 is none.
-        smoothing: of the poses over time, standard deviation in frames; 0 is none.
+        smoothing: of the poses over time, standard deviation in frames; the model's own by default (1); 0 is none.
         steps: denoising steps of the renderer; the model's own number by default.
         cfg: guidance scale of the renderer; the model's own by default.
         side_by_side: also write [portrait | pose | result] to this mp4.
@@ -103,9 +103,8 @@ def generate(
     _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates)
     check_outputs(out, side_by_side, save_pose, save_tokens, preview_path(out) if preview else None)
     request = EditRequest(edit=edit, keep=keep, lock=lock, reroll=reroll, seed_motion=seed_motion, to=to)
-    place, sampling = select_device(device), make_sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, guidance=motion_cfg, smoothing=smoothing, parts=part_sampling
-    )  # fmt: skip
+    drawn = recommended_sampling(model) | known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
+    place, sampling = select_device(device), make_sampling(top_k=top_k, guidance=motion_cfg, parts=part_sampling, **drawn)
     stage = set_stage(image, read_song(music), model, device=place, precision=precision, width=width, height=height)
     if stage.renderer is None and (side_by_side is not None or not preview):
         raise XDancerError(f"{model} holds a motion model without a renderer. Show its dance with --preview alone, or name another folder.")
@@ -113,8 +112,8 @@ def generate(
     wishes, start, frames = set_task(stage, request, image=image, pose=pose, seconds=seconds, sampling=sampling, asked=asked)
     print(f"device {place}, precision {precision}, model {model or 'shipped with xdancer'}")
     notes = {
-        "seed": seed, "steps": steps, "cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p, "part_sampling": part_sampling,
-        "motion_cfg": motion_cfg, "smoothing": smoothing, "candidates": candidates, **asked,
+        "seed": seed, "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg,
+        "candidates": candidates, **drawn, **asked,
     }  # fmt: skip
     live = preview_path(out) if preview else None
     motion = _dance(stage, wishes, start, frames=frames, seed=seed, candidates=candidates, live=live, window=window, notes=notes)

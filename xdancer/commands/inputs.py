@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 3.0
 SAMPLE_RATE = 44100
+SAMPLING = {"temperature": 1.0, "top_p": 0.985, "smoothing": 1.0}
+"""Where neither a flag nor the model folder says more."""
 
 
 def check_outputs(out: Path, *others: Path | None) -> None:
@@ -59,6 +61,23 @@ def listened(song: "NDArray[np.float32]") -> "NDArray[np.float32]":
 
     mono = song.mean(axis=1)
     return song[:, 0] if is_silent(mono) else mono
+
+
+def recommended_sampling(model: Path | None) -> dict[str, float]:
+    """Temperature, top-p and smoothing that a model folder recommends (the package's where None), ours where it does not.
+
+    Raises:
+        CheckpointError: no model folder, or damaged.
+    """
+    from xdancer.pipelines.folder import read_index
+    from xdancer.weights import shipped_motion
+
+    return SAMPLING | read_index(shipped_motion() if model is None else model).get("sampling", {})
+
+
+def known(values: dict[str, float | None]) -> dict[str, float]:
+    """The flags that were given."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def make_sampling(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xdancer.application import root
 from xdancer.checkpoint import SHIPPED
+from xdancer.commands.inputs import recommended_sampling
 from xdancer.demo.budget import Budget
 from xdancer.demo.folders import Folders
 from xdancer.demo.phase import Phase
@@ -95,6 +96,7 @@ def shipped_codes_width() -> int:
 
 def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
     """What follows the training: evaluation, export, the dance."""
+    sampling = SAMPLING if folders.motion is None else recommended_sampling(None)
     module = ("-m", "xdancer.demo")
     unseen = {
         "data": folders.test,
@@ -105,7 +107,7 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
     }
     motion = {
         "data": folders.test, "gpt": folders.checkpoint("gpt"), "evaluation": folders.evaluation, "figures": folders.motion_figures,
-        "clips": budget.test_clips, "seed": seed, **SAMPLING,
+        "clips": budget.test_clips, "seed": seed, **sampling,
     }  # fmt: skip
     export = {
         "vqvae": folders.checkpoint("vqvae"),
@@ -115,7 +117,7 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
     }
     dance = {
         "image": folders.portrait, "pose": folders.portrait_pose, "music": folders.song, "model": folders.model, "out": folders.dance,
-        "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed, **SAMPLING,
+        "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed, **sampling,
     }  # fmt: skip
     video = {
         "data": folders.test, "train": folders.train, "model": folders.model, "evaluation": folders.evaluation,

@@ -66,12 +66,12 @@ class PartLinear(nn.Module):
 
 
 class PartBlock(nn.Module):
-    """Residual two-layer perceptron for every part."""
+    """Residual two-layer perceptron for every part, narrower inside."""
 
-    def __init__(self, *, parts: int, width: int) -> None:
+    def __init__(self, *, parts: int, width: int, inside: int) -> None:
         super().__init__()
-        self.first = PartLinear(parts=parts, inputs=width, outputs=width)
-        self.second = PartLinear(parts=parts, inputs=width, outputs=width)
+        self.first = PartLinear(parts=parts, inputs=width, outputs=inside)
+        self.second = PartLinear(parts=parts, inputs=inside, outputs=width)
 
     def forward(self, x: Float[Tensor, "part pose width"]) -> Float[Tensor, "part pose width"]:
         return x + self.second(F.gelu(self.first(F.gelu(x))))
@@ -85,20 +85,22 @@ class PartEncoders(nn.Module):
         channels: of the convolutions.
         conv_depth: residual convolutions per part.
         width: of the dense layers.
+        inside: width inside a dense block.
         depth: residual dense blocks per part.
         latents: shape (slot, code width) of a part's latents.
     """
 
     def __init__(
-        self, part_keypoints: Sequence[Sequence[int]], *, channels: int, conv_depth: int, width: int, depth: int, latents: tuple[int, int]
-    ) -> None:
+        self, part_keypoints: Sequence[Sequence[int]], *, channels: int, conv_depth: int, width: int, inside: int, depth: int,
+        latents: tuple[int, int],
+    ) -> None:  # fmt: skip
         super().__init__()
         parts, self.latents = len(part_keypoints), latents
         self.part_keypoints = [list(keypoints) for keypoints in part_keypoints]
         sizes = [len(keypoints) for keypoints in part_keypoints]
         self.convolutions = nn.ModuleList(PartConvolutions(keypoints=size, channels=channels, depth=conv_depth, width=width) for size in sizes)
         self.linear = nn.ModuleList(nn.Linear(size * 3, prod(latents)) for size in sizes)
-        self.blocks = nn.Sequential(*(PartBlock(parts=parts, width=width) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(PartBlock(parts=parts, width=width, inside=inside) for _ in range(depth)))
         self.leave = PartLinear(parts=parts, inputs=width, outputs=prod(latents))
 
     def forward(self, points: Float[Tensor, "pose keypoint 3"]) -> Float[Tensor, "pose part slot width"]:

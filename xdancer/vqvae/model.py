@@ -32,6 +32,8 @@ class VQVAEConfig:
     """Residual convolutions per part encoder."""
     encoder_width: int = 512
     """Width of the dense layers behind the convolutions."""
+    encoder_bottleneck: int = 128
+    """Width inside a residual dense block of an encoder."""
     encoder_depth: int = 1
     """Residual dense blocks per part encoder."""
     decoder_width: int = 512
@@ -119,7 +121,7 @@ class VQVAE(nn.Module):
         self.config = config
         self.encoder = PartEncoders(
             config.part_keypoints, channels=config.encoder_channels, conv_depth=config.encoder_convolutions, width=config.encoder_width,
-            depth=config.encoder_depth, latents=(config.part_slots, config.code_width),
+            inside=config.encoder_bottleneck, depth=config.encoder_depth, latents=(config.part_slots, config.code_width),
         )  # fmt: skip
         self.codebook = make_codebook(config)
         self.decoder = nn.Sequential(
