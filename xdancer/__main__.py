@@ -17,11 +17,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of stage 2: train, measure, tabulate"),
     "features": ("xdancer.commands.features:features", "add a music feature to shards"),
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
+    "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
 }
 
 
-POSITIONAL = {"features", "prepare", "reproduce", "shards", "tokenize"}
+POSITIONAL = {"features", "import", "prepare", "reproduce", "shards", "tokenize"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 

@@ -1,0 +1,1 @@
+"""Motion of other kinds as shards."""
