@@ -37,9 +37,9 @@ class ReferenceBlock(nn.Module):
 class ReferenceDense(nn.Module):
     """Residual two-layer perceptron."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inside: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.first, self.second = nn.Linear(width, inside), nn.Linear(inside, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.gelu(self.first(F.gelu(x))))
@@ -56,7 +56,7 @@ class ReferenceEncoder(nn.Module):
         self.place = nn.Parameter(torch.zeros(channels, keypoints))
         self.blocks = nn.Sequential(*(ReferenceBlock(channels) for _ in range(config.encoder_convolutions)))
         self.flat = nn.Linear(channels * keypoints, width)
-        self.dense = nn.Sequential(*(ReferenceDense(width) for _ in range(config.encoder_depth)))
+        self.dense = nn.Sequential(*(ReferenceDense(width, config.encoder_bottleneck) for _ in range(config.encoder_depth)))
         self.leave, self.linear = nn.Linear(width, outputs), nn.Linear(keypoints * 3, outputs)
 
     def forward(self, points: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Reference(nn.Module):
         )  # fmt: skip
         self.decoder = nn.Sequential(
             nn.Linear(config.parts * config.part_slots * config.code_width, config.decoder_width),
-            *(ReferenceDense(config.decoder_width) for _ in range(config.decoder_depth)),
+            *(ReferenceDense(config.decoder_width, config.decoder_width) for _ in range(config.decoder_depth)),
         )
         self.heads = nn.ModuleList(nn.Linear(config.decoder_width, len(points) * 3) for points in config.part_keypoints)
 

@@ -96,10 +96,10 @@ class Codebook(nn.Module):
     def nearest(self, latents: Float[Tensor, "batch part slot width"]) -> Int[Tensor, "batch part slot"]:
         """Ids of the nearest codes (Euclidean)."""
         batch, parts, slots, width = latents.shape
-        points, codes = latents.transpose(0, 1).reshape(parts, batch * slots, width), self.vectors.transpose(1, 2)
-        lengths = self.vectors.square().sum(-1)[:, None]
+        points = F.pad(latents.transpose(0, 1).reshape(parts, batch * slots, width), (0, 1), value=1.0)
+        codes = torch.cat([-2 * self.vectors, self.vectors.square().sum(-1, keepdim=True)], dim=-1).transpose(1, 2)
         pieces = points.split(CACHED_POINTS if points.device.type == "cpu" else batch * slots, dim=1)
-        ids = [torch.baddbmm(lengths, piece, codes, alpha=-2.0).argmin(-1) for piece in pieces]
+        ids = [torch.bmm(piece, codes).argmin(-1) for piece in pieces]  # ‖code‖² − 2 latent·code: distances but for ‖latent‖²
         return torch.cat(ids, dim=1).reshape(parts, batch, slots).transpose(0, 1)
 
     def lookup(self, ids: Int[Tensor, "*batch part slot"]) -> Float[Tensor, "*batch part slot width"]:
