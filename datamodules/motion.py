@@ -21,7 +21,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
     """Shards for the VQ-VAE (`stage="vqvae"`: random frames as `PoseBatch`) or the motion GPT (`stage="gpt"`: `DanceBatch`).
 
     Args:
-        train: folder of training shards.
+        train: folder of training shards, or several whose poses stage 1 reads together.
         val: folder of validation shards.
         test: folder of test shards.
         stage: which samples to cut.
@@ -36,7 +36,6 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
             stands for data/train.tokens), or a folder that holds one for each split.
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
-        further_train: more folders of training shards, whose poses stage 1 reads together with those of `train`.
         mirror: mirror half of the training samples.
         augment: random changes to the training poses of stage 1, for data sets of a few clips.
         num_workers: threads that read ahead; 0 reads when a batch is needed.
@@ -46,7 +45,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
 
     def __init__(
         self,
-        train: str = "data/train",
+        train: str | tuple[str, ...] = "data/train",
         val: str = "data/val",
         test: str = "data/test",
         stage: Literal["vqvae", "gpt"] = "vqvae",
@@ -60,22 +59,22 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         tokens: str | None = None,
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
-        further_train: tuple[str, ...] = (),
         mirror: bool = False,
         augment: PoseAugmentation | None = None,
         num_workers: int = 0,
         seed: int = 0,
         embedded: EmbeddedConfig | None = None,
     ) -> None:
+        first, *further = (train,) if isinstance(train, str) else train
         super().__init__(
-            {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
+            {"train": first, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
             frame_range=frame_range, val_frame_range=val_frame_range,
         )  # fmt: skip
         if augment is not None and stage != "vqvae":
             raise ShardError(f"data.augment changes single poses and belongs to stage vqvae, not {stage}: leave it out.")
-        if further_train and stage != "vqvae":
-            raise ShardError(f"data.further_train {list(further_train)} adds poses to stage vqvae, not dances to {stage}: leave it out.")
-        self.further_train = tuple(further_train)
+        if further and stage != "vqvae":
+            raise ShardError(f"data.train {[first, *further]}: only stage vqvae reads several folders together, stage {stage} one. Name one.")
+        self.further = tuple(further)
         if tokens is not None and stage != "gpt":
             raise ShardError(f"data.tokens {tokens} is read by stage gpt, not by {stage}: leave it out.")
         if tokens is not None and mirror:
@@ -92,7 +91,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
     ) -> WindowSet[PoseBatch | DanceBatch]:  # fmt: skip
         if self.stage == "vqvae":
             augment, mirror = (self.augment, self.mirror) if training else (None, False)
-            readers = [reader, *(ShardReader(folder) for folder in self.further_train if training)]
+            readers = [reader, *(ShardReader(folder) for folder in self.further if training)]
             sets = [PoseFrames(one, frame_range=frame_range, mirror=mirror, augment=augment, seed=self.seed) for one in readers]
             return sets[0] if len(sets) == 1 else JoinedPoses(sets)
         return self._dances(reader, training=training, frame_range=frame_range, tokens=self.tokens is not None)

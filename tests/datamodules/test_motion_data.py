@@ -171,12 +171,12 @@ def test_the_embedded_set_is_built_if_missing(root, tiny, tmp_path, monkeypatch)
         other.prepare_data()
 
 
-def test_stage_1_reads_further_folders_in_the_same_batches(root, tiny, tmp_path):
+def test_stage_1_reads_several_folders_in_the_same_batches(root, tiny, tmp_path):
     tiny.write_split(tmp_path / "more", [tiny.make_clip(number, 50) for number in range(20, 24)])
-    data = module(root, stage="vqvae", further_train=(str(tmp_path / "more"),), batch_size=64)
-    batch = next(iter(data.train_dataloader()))
-    clips = (batch.keypoints[:, 0, 0, 0] * 64).round()
+    folders = (str(root / "train"), str(tmp_path / "more"))
+    data = module(root, stage="vqvae", train=folders, batch_size=64)
+    clips = (next(iter(data.train_dataloader())).keypoints[:, 0, 0, 0] * 64).round()
     assert 5 <= (clips >= 20).sum() <= 40
     assert sum(len(part.keypoints) for part in data.val_dataloader()) == 3 * 50  # validation reads its own folder alone
-    with pytest.raises(ShardError, match=r"data\.further_train .*more.* not dances to gpt"):
-        module(root, further_train=(str(tmp_path / "more"),))
+    with pytest.raises(ShardError, match=r"data\.train .*more'\]: only stage vqvae"):
+        module(root, train=folders)
