@@ -12,8 +12,8 @@ def mocap(
     """Show 3D motion capture to several cameras and write what they see as shards for stage 1: bodies without hands, music or pictures.
 
     Args:
-        file: .npz whose arrays are takes (frames, 18, 3): joints in OpenPose-18 order, metres, y up; named SUBJECT_RECORDING, so that dancers
-            of one recording stay in one split; optionally a number fps (30 if absent).
+        file: .npz of joints in OpenPose-18 order, metres, y up. Either arrays (frames, 18, 3) named SUBJECT_RECORDING, so that dancers of one
+            recording stay in one split, and optionally a number fps (30 if absent); or positions (frames, 18, 3), fps, starts and names.
         out: folder of the splits train, val and test.
         cameras: around every take.
         seed: of the cameras and the splits.

@@ -1,6 +1,5 @@
 """3D motion capture seen by several cameras → shards for stage 1: body keypoints, no hands, no music, no pictures."""
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from xdancer.data.shards import ShardWriter
-from xdancer.errors import ShardError, XDancerError
+from xdancer.errors import ShardError
+from xdancer.importers.takes import Take, read_takes
 from xdancer.skeleton import BODY_COUNT, KEYPOINT_COUNT
 from xdancer.types import FPS, ClipSample
 
@@ -23,20 +23,6 @@ LONGEST, SHORTEST = 20 * FPS, 3 * FPS
 """Frames of a clip: longer takes are cut, shorter rests left out."""
 DISTANCE = (3.0, 6.0)
 """Of the cameras from the middle of the dance, metres."""
-LAYOUT = "an .npz whose arrays are takes of (frames, 18, 3) numbers: joints in OpenPose-18 order, metres, y up; optionally a number `fps`"
-
-
-@dataclass(frozen=True)
-class Take:
-    """One recording at 30 frames per second."""
-
-    name: str
-    joints: Float[NDArray, "frame 18 3"]
-
-    @property
-    def group(self) -> str:
-        """Dancers of one recording, named SUBJECT_TAKE, belong together: splits never share a group."""
-        return self.name.rpartition("_")[2]
 
 
 @dataclass(frozen=True)
@@ -48,42 +34,6 @@ class Camera:
     distance: float
     height: float
     """Metres above the floor."""
-
-
-def read_takes(path: Path) -> list[Take]:
-    """The takes of a file, interpolated to 30 frames per second.
-
-    Raises:
-        XDancerError: no such file, not this layout, or numbers that are not finite.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except FileNotFoundError as error:
-        raise XDancerError(f"{path}: no such file. Give {LAYOUT}.") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise XDancerError(f"{path}: not a readable .npz ({error}). Give {LAYOUT}.") from error
-    fps = float(arrays.pop("fps", FPS))
-    if not 1 <= fps <= 1000:
-        raise XDancerError(f"{path}: fps {fps:g}; a rate from 1 to 1000 is needed.")
-    for name, joints in arrays.items():
-        if joints.ndim != 3 or joints.shape[1:] != (BODY_COUNT, 3) or joints.dtype.kind != "f" or len(joints) < 2:
-            raise XDancerError(f"{path}: array {name!r} is {joints.dtype} of shape {joints.shape}. Give {LAYOUT}.")
-        if not np.isfinite(joints).all():
-            raise XDancerError(f"{path}: take {name!r} holds NaN or infinite numbers. Repair it or leave it out.")
-    if not arrays:
-        raise XDancerError(f"{path}: holds no takes. Give {LAYOUT}.")
-    return [Take(name, resampled(joints.astype(np.float64), fps)) for name, joints in sorted(arrays.items())]
-
-
-def resampled(joints: Float[NDArray, "frame 18 3"], fps: float) -> Float[NDArray, "other 18 3"]:
-    """Linear interpolation to 30 frames per second."""
-    if fps == FPS:
-        return joints
-    times = np.arange(int((len(joints) - 1) / fps * FPS) + 1) * fps / FPS
-    below = np.minimum(times.astype(int), len(joints) - 2)
-    share = (times - below)[:, None, None]
-    return joints[below] * (1 - share) + joints[below + 1] * share
 
 
 def cameras(count: int, rng: np.random.Generator) -> list[Camera]:
@@ -139,7 +89,7 @@ def import_takes(
     takes, rng = read_takes(path), np.random.default_rng(seed)
     splits = split_groups(takes, held_out=held_out, rng=rng)
     views = {take.name: cameras(count, rng) for take in takes}
-    written = dict.fromkeys(SPLITS, 0)
+    written: dict[str, int] = dict.fromkeys(SPLITS, 0)
     notes = {"importer": "mocap", "file": path.name, "cameras": count, "seed": seed}
     for split in SPLITS:
         with ShardWriter(out / split, split=split, features={}, licence=licence, notes=notes) as writer:
