@@ -1,10 +1,13 @@
 """Shapes, parts and confidence of stage 1's model."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from xdancer.checkpoint import config_from_dict
 from xdancer.skeleton import KEYPOINT_COUNT, PART_KEYPOINTS
 from xdancer.types import MotionTokens, PoseBatch
 from xdancer.vqvae.loss import vqvae_loss
@@ -37,6 +40,17 @@ def test_the_papers_sizes() -> None:
     counts = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
     print({**counts, "total": sum(counts.values())})
     assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["single_part", "fsq", "unweighted"])
+def test_the_ablations_have_as_many_tokens(name: str) -> None:
+    """Thirty tokens a frame out of 512 codes, each config read as it is."""
+    path = Path(__file__).resolve().parents[2] / f"configs/ablations/vqvae_{name}.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["init_args"]["config"]
+    config = config_from_dict(VQVAEConfig, values, source=path)
+    assert config.parts * config.part_slots == 30
+    assert config.codes == 512
+    assert config != VQVAEConfig()
 
 
 def test_the_sizes_of_a_grid_of_codes_must_fit() -> None:
