@@ -36,7 +36,8 @@ def export(
 
     if sampling is not None and not set(sampling) <= set(SAMPLING):
         raise XDancerError(f"--sampling {sampling}: only {', '.join(SAMPLING)} can be recommended.")
-    make_sampling(**(SAMPLING | (sampling or {})))
+    drawn = SAMPLING | (sampling or {})
+    make_sampling(temperature=drawn["temperature"], top_p=drawn["top_p"], smoothing=drawn["smoothing"])
     sources = {"vqvae": str(vqvae), "motion_gpt": str(gpt)}
     if motion_only:
         pipeline = MotionPipeline.from_checkpoints(vqvae, gpt)

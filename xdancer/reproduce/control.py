@@ -109,7 +109,7 @@ def figure_figures(
         dances = dance_pairs(tokenizer, gpt, [(clip, clip) for clip in clips], sampling, seed, "fp32", asked=wanted)
         measured = np.array([_measured(dance)[column] for dance in dances])
         known = np.isfinite(measured)
-        result[f"gpt/{name}_correlation"] = float(stats.spearmanr(asked[known], measured[known]).statistic)
+        result[f"gpt/{name}_correlation"] = float(np.asarray(stats.spearmanr(asked[known], measured[known]))[0])
         for level, value in zip(LEVELS, levels, strict=True):
             result[f"gpt/{name}_asked_{level}"] = float(value)
             result[f"gpt/{name}_got_{level}"] = float(measured[known & (asked == value)].mean())
