@@ -92,7 +92,7 @@ class ShardDataModule(LightningDataModule, Generic[BatchT]):
         return self.reader(split)
 
     def teardown(self, stage: str) -> None:
-        """Let the reading processes go."""
+        """Let the reading threads go."""
         if self._train_loader is not None:
             self._train_loader.close()
 

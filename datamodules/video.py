@@ -26,8 +26,8 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         val_frame_range: share for validation and test, if another.
         reference_frame: evaluation's portrait, counted inside the usable range.
         cache_frames: keep decoded clips in memory.
-        cache_gigabytes: bound of that memory for the training split, shared among the workers.
-        num_workers: processes that read ahead; 0 reads in the training process.
+        cache_gigabytes: bound of that memory for the training split.
+        num_workers: threads that read ahead; 0 reads when a batch is needed.
         seed: of order and draws.
         embedded: build the embedded data set if the folders are missing.
     """
@@ -58,7 +58,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
             frame_range=frame_range, val_frame_range=val_frame_range,
         )  # fmt: skip
         self.shape = VideoShape(frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame)
-        self.cache_bytes = int(cache_gigabytes * 1e9) // max(1, num_workers) if cache_frames else 0
+        self.cache_bytes = int(cache_gigabytes * 1e9) if cache_frames else 0
 
     def usable_clips(self, reader: ShardReader) -> list[int]:
         return [clip for clip in range(len(reader)) if reader.has(clip, VIDEO)]

@@ -1,16 +1,18 @@
 """Loaders: the position counts what was handed out, resuming is exact for any world and worker count, damage stops the run in time."""
 
 import logging
+import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from xdancer.data.dances import DanceShape, DanceWindows
-from xdancer.data.loader import EvaluationLoader, Position, Share, TrainLoader
-from xdancer.data.order import BlockOrder
+from xdancer.data.loader import EvaluationLoader, Position, Share, TrainLoader, read_ahead
+from xdancer.data.order import BlockOrder, Request
 from xdancer.data.shards import ShardReader
-from xdancer.data.windows import DamageLog
+from xdancer.data.windows import DamageLog, Fetched
 from xdancer.errors import ShardError
 
 SHAPE = DanceShape(segment_frames=16, history_frames=20, context_frames=4, lookahead_frames=0, features=("librosa",))
@@ -33,7 +35,6 @@ def marks(batch) -> list[tuple[float, float]]:
     return [tuple(row) for row in batch.pose.keypoints[:, 20, 0].tolist()]
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 on fork; torch's own default
 def test_the_position_counts_what_was_handed_out(reader):
     train = loader(reader, workers=2)
     assert len(train) == 27 // 4
@@ -67,7 +68,6 @@ def test_a_set_smaller_than_a_batch_still_trains(reader):
     assert len(batch.has_context) == 40
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 on fork; torch's own default
 @pytest.mark.parametrize("workers", [0, 2])
 def test_evaluation_is_finite_and_whole(reader, workers):
     windows = DanceWindows(reader, SHAPE, training=False)
@@ -121,3 +121,42 @@ def test_batches_are_plain_tensors_of_one_dtype(reader):
     assert batch.context_index.dtype == torch.int64
     assert batch.music.beats.dtype == torch.bool
     assert np.isfinite(batch.pose.keypoints.numpy()).all()
+
+
+class Slow:
+    """Batches that carry the number asked for; early ones take longer."""
+
+    shard_sizes = np.array([9])
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def fetch(self, request: Request) -> Fetched[int]:
+        number = int(request.items[0])
+        self.asked.append(number)
+        if number == 7:
+            raise ShardError("the seventh")
+        time.sleep(0.02 * (number % 3))
+        return Fetched(number)
+
+
+def numbered(count: int) -> list[Request]:
+    return [Request(np.array([number]), np.zeros(1, dtype=np.int64)) for number in range(count)]
+
+
+def test_batches_read_ahead_keep_their_order():
+    threads = torch.get_num_threads()
+    assert [fetched.batch for fetched in read_ahead(Slow(), numbered(7), 3)] == list(range(7))
+    assert torch.get_num_threads() == threads
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xdancer-reader")]
+
+
+def test_no_more_is_read_ahead_than_needed_and_errors_arrive():
+    windows = Slow()
+    stream = read_ahead(windows, numbered(100), 1)
+    assert next(stream).batch == 0
+    stream.close()
+    assert max(windows.asked) <= 6
+    with pytest.raises(ShardError, match="the seventh"):
+        list(read_ahead(Slow(), numbered(100), 2))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xdancer-reader")]

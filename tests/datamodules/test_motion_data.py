@@ -52,7 +52,6 @@ def trainer(tmp_path: Path, **arguments) -> Trainer:
     return Trainer(default_root_dir=tmp_path, enable_checkpointing=False, **quiet, **arguments)
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 on fork; torch's own default
 @pytest.mark.parametrize(("stop", "workers"), [(4, 0), (6, 2), (9, 0)])
 def test_a_run_resumes_at_the_right_sample(root, tmp_path, stop, workers):
     """27 windows, batches of 4: epochs of 6 steps; stops in the first epoch, at its end, in the second."""

@@ -1,17 +1,20 @@
-"""Loaders over window sets: an endless, resumable stream for training and a finite pass for evaluation, with or without workers."""
+"""Loaders over window sets: an endless, resumable stream for training, a finite pass for evaluation; threads read ahead."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from xdancer.data.order import BlockOrder, Request, finite_requests
 from xdancer.data.windows import DamageLog, Fetched, WindowSet
 from xdancer.errors import ShardError
 
 BatchT = TypeVar("BatchT")
+AHEAD = 4
+"""Batches that each reading thread has waiting."""
 
 
 @dataclass
@@ -30,38 +33,40 @@ class Share:
     world: int = 1
 
 
-class _Batches(Dataset[Fetched[BatchT]], Generic[BatchT]):
-    """A window set as PyTorch's map-style data set whose index is a whole batch."""
+def read_ahead(windows: WindowSet[BatchT], requests: Iterable[Request], workers: int) -> Iterator[Fetched[BatchT]]:
+    """The batches of some requests, in their order, read ahead by threads.
 
-    def __init__(self, windows: WindowSet[BatchT]) -> None:
-        self.windows = windows
+    Reading waits for files, decodes video and moves numbers: it needs the interpreter for little, so threads read as much as processes would,
+    and what they read need not be handed from one process to another, which takes longer than reading it (benchmarks/loader.py).
 
-    def __getitem__(self, index: Request) -> Fetched[BatchT]:
-        return self.windows.fetch(index)
+    Args:
+        windows: what is read.
+        requests: may be endless.
+        workers: threads; with 0 nothing is read ahead.
+    """
+    if workers == 0:
+        yield from map(windows.fetch, requests)
+        return
+    torch.get_num_threads()  # fixes this thread's number before the readers set theirs, which later threads take over
+    with ThreadPoolExecutor(workers, "xdancer-reader", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting: deque[Future[Fetched[BatchT]]] = deque()
+        try:
+            for request in requests:
+                waiting.append(pool.submit(windows.fetch, request))
+                if len(waiting) > AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Stream(Sampler[Request]):
-    """This rank's share of one global batch after the other, without end."""
-
-    def __init__(self, order: BlockOrder, position: int, batch_size: int, share: Share) -> None:
-        self.order, self.position, self.batch_size, self.share = order, position, batch_size, share
-
-    def __iter__(self) -> Iterator[Request]:
-        size, position = self.batch_size * self.share.world, self.position
-        while True:
-            yield self.order.take(position, size).stride(self.share.rank, self.share.world)
-            position += size
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
-
-
-def _loader(windows: WindowSet[BatchT], requests: "Sampler[Request] | list[Request]", workers: int) -> "DataLoader[Fetched[BatchT]]":
-    return DataLoader(
-        _Batches(windows), sampler=requests, batch_size=None, num_workers=workers, worker_init_fn=_one_thread,
-        prefetch_factor=4 if workers else None,
-    )  # fmt: skip
+def endless(order: BlockOrder, position: int, batch_size: int, share: Share) -> Iterator[Request]:
+    """This rank's share of one global batch after the other."""
+    size = batch_size * share.world
+    while True:
+        yield order.take(position, size).stride(share.rank, share.world)
+        position += size
 
 
 class TrainLoader(Generic[BatchT]):
@@ -99,8 +104,8 @@ class TrainLoader(Generic[BatchT]):
     def _stream(self) -> Iterator[Fetched[BatchT]]:
         """The running stream, or a new one if the position was set from outside."""
         if self._running is None or self._running[0] != self.position.samples:
-            requests = _Stream(self.order, self.position.samples, self.batch_size, self.share)
-            self._running = self.position.samples, iter(_loader(self.windows, requests, self.workers))
+            requests = endless(self.order, self.position.samples, self.batch_size, self.share)
+            self._running = self.position.samples, read_ahead(self.windows, requests, self.workers)
         return self._running[1]
 
     def state_dict(self) -> dict[str, int]:
@@ -112,7 +117,7 @@ class TrainLoader(Generic[BatchT]):
         self.position.samples = int(state_dict["samples"])
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Let the reading threads go."""
         self._running = None
 
 
@@ -138,7 +143,7 @@ class EvaluationLoader(Generic[BatchT]):
         return len(self.requests)
 
     def __iter__(self) -> Iterator[BatchT]:
-        for fetched in _loader(self.windows, self.requests, self.workers):
+        for fetched in read_ahead(self.windows, self.requests, self.workers):
             self.damage.add(fetched.damaged)
             if fetched.batch is not None:
                 yield fetched.batch

@@ -22,7 +22,7 @@ from xdancer.types import ClipSample
 class ShardReader:
     """Map-style access to one split in a folder or behind an http address (`RemoteFolder`), and to what was added to it (`Derived`).
 
-    Pickles without its open files, so it may travel to worker processes.
+    Several threads may read at once. Pickles without its open files, so it may travel to other processes.
 
     Args:
         folder: the split.

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +17,7 @@ CACHE_VARIABLE = "XDANCER_CACHE"
 LIMIT_VARIABLE = "XDANCER_CACHE_GB"
 DEFAULT_CACHE = Path("~/.cache/xdancer/shards")
 DEFAULT_LIMIT_GB = 50.0
+_FETCHING: dict[Path, threading.Lock] = {}
 TIMEOUT = 60
 """Seconds without an answer after which a download fails."""
 
@@ -63,12 +65,13 @@ class RemoteFolder:
             ShardError: it cannot be fetched, or arrives with another checksum.
         """
         path = self.folder / name
-        if path.is_file() and path.stat().st_size == size:
-            with contextlib.suppress(OSError):  # another process made room in this moment: fetched again below
-                os.utime(path)
-                return path
-        self._make_room(size)
-        return self._download(name, sha256=sha256)
+        with _FETCHING.setdefault(path, threading.Lock()):  # the threads of a process wait for one another instead of fetching it twice
+            if path.is_file() and path.stat().st_size == size:
+                with contextlib.suppress(OSError):  # another process made room in this moment: fetched again below
+                    os.utime(path)
+                    return path
+            self._make_room(size)
+            return self._download(name, sha256=sha256)
 
     def _download(self, name: str, *, sha256: str | None = None) -> Path:
         path = self.folder / name

@@ -1,6 +1,7 @@
 """Tars as files, read at positions: open handles, fetching, damage."""
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ OPEN_FILES = 64
 class TarFiles:
     """The tars of one folder, by number.
 
-    Pickles without its open files, so it may travel to worker processes. Files are read by `preadv`, which shares no position between
+    Pickles without its open files, so it may travel to other processes. Files are read by `preadv`, which shares no position between
     processes or threads.
 
     Args:
@@ -72,14 +73,16 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._stream = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
 
     def fill(self, buffer: NDArray[Any], offset: int) -> int:
         """Read into the array; returns the bytes found."""
         target: Any = buffer  # arrays are buffers, which their type says from Python 3.12 on
         if hasattr(os, "preadv"):
             return os.preadv(self._stream.fileno(), [target], offset)
-        self._stream.seek(offset)  # Windows: no preadv, and no fork either, so the position is this process's own
-        return self._stream.readinto(target) or 0
+        with self._lock:  # Windows: no preadv, and no fork either, so the position is this process's own
+            self._stream.seek(offset)
+            return self._stream.readinto(target) or 0
 
     def __del__(self) -> None:
         stream = getattr(self, "_stream", None)

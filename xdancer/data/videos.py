@@ -1,5 +1,6 @@
 """Stage 3's samples: pictures of a clip with the poses around them, and another picture of the same clip as the portrait."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,9 +62,10 @@ class FrameSource:
     def _forget(self) -> None:
         self._cache: dict[tuple[int, str], NDArray[np.uint8]] = {}
         self._used = 0
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_cache", "_used")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_cache", "_used", "_lock")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -81,14 +83,19 @@ class FrameSource:
         total = int(self.reader.frames[clip])
         if self._used < self.cache_bytes:
             whole = self._decode(clip, member, 0, total)
-            if self._used + whole.nbytes <= self.cache_bytes:
-                self._cache[clip, member] = whole
-                self._used += whole.nbytes
-                return whole[frames]
-            self._used = self.cache_bytes  # full: from now on windows only
+            with self._lock:
+                self._keep((clip, member), whole)
             return whole[frames]
         low, high = int(frames.min()), int(frames.max()) + 1
         return self._decode(clip, member, low, high - low)[frames - low]
+
+    def _keep(self, key: tuple[int, str], pictures: NDArray[np.uint8]) -> None:
+        """Keep a clip's pictures if they fit; if not, the cache counts as full: from now on windows only."""
+        if key not in self._cache:
+            fits = self._used + pictures.nbytes <= self.cache_bytes
+            self._used = self._used + pictures.nbytes if fits else self.cache_bytes
+            if fits:
+                self._cache[key] = pictures
 
     def _decode(self, clip: int, member: str, start: int, count: int) -> NDArray[np.uint8]:
         try:

@@ -31,7 +31,7 @@ class Fetched(Generic[BatchT_co]):
 
 @runtime_checkable
 class WindowSet(Protocol[BatchT_co]):
-    """Samples of one split, numbered shard by shard; picklable, so that worker processes may fetch."""
+    """Samples of one split, numbered shard by shard; several threads may fetch at once."""
 
     @property
     def shard_sizes(self) -> NDArray[np.int64]:
@@ -134,7 +134,7 @@ def read_windows(
 
 
 class DamageLog:
-    """Counts damaged clips of a split over all workers; each is logged once with its key.
+    """Counts damaged clips of a split; each is logged once with its key.
 
     Raises:
         ShardError: from `add`, when more than 10 clips and more than 1 % of the split are damaged.
