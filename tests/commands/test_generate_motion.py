@@ -56,7 +56,7 @@ def test_the_skeleton_dances_with_a_song_alone(generate, tmp_path: Path, capsys:
     assert generate(save_pose=tmp_path / "dance.npy", save_tokens=tmp_path / "dance.npz") == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dance.mp4", "dance.npy", "dance.npz"]  # the preview became the result
     info = probe(tmp_path / "dance.mp4")
-    assert (info.frames, info.height, info.width, info.has_audio) == (FRAMES, 512, 288, True)
+    assert (info.frames, info.height, info.width, info.has_audio) == (FRAMES, 512, 512, True)
     assert info.fps == pytest.approx(30)
     assert read_video(tmp_path / "dance.mp4").frames.reshape(FRAMES, -1).max(1).min() > 100  # a skeleton in every picture
     assert tokens(tmp_path / "dance.npz").shape == (FRAMES, 5, 1)

@@ -20,7 +20,7 @@ from xdancer.pipelines.folder import has_renderer
 from xdancer.pipelines.letterbox import Letterbox, output_size
 from xdancer.pipelines.motion import MotionPipeline, Wishes, ask_for, frames_of
 from xdancer.pipelines.portrait import first_pose, portrait_pose
-from xdancer.pipelines.preview import HEIGHT, UPRIGHT, WIDEST
+from xdancer.pipelines.preview import HEIGHT, SQUARE, WIDEST
 from xdancer.pipelines.standing import standing_pose
 from xdancer.types import PoseBatch
 
@@ -107,4 +107,4 @@ def set_task(
 
 
 def _preview_box(portrait: NDArray[np.uint8] | None) -> Letterbox:
-    return Letterbox.fit(UPRIGHT if portrait is None else (portrait.shape[0], portrait.shape[1]), (HEIGHT, WIDEST))
+    return Letterbox.fit(SQUARE if portrait is None else (portrait.shape[0], portrait.shape[1]), (HEIGHT, WIDEST))

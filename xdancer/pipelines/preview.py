@@ -12,8 +12,8 @@ from xdancer.pose.render import draw_skeleton
 
 HEIGHT, WIDEST = 512, 910
 """Preview pictures are as large as fits here, in pixels."""
-UPRIGHT = (16, 9)
-"""Proportions, height to width, without a portrait."""
+SQUARE = (1, 1)
+"""Proportions without a portrait: outstretched arms fit."""
 WINDOW_EVERY = 1 / 15
 """Seconds between two pictures in the window: drawing there takes time that the dance needs."""
 
