@@ -38,7 +38,10 @@ def demo(
 
     budget, console = Budget.of(minutes), Console()
     place = select_device(device)
-    state = open_state(out.absolute(), {"seed": seed, "minutes": minutes, "shipped": shipped, "device": str(place), "precision": precision})
+    state = open_state(
+        out.absolute(),
+        {"seed": seed, "minutes": minutes, "device": str(place), "precision": precision} | ({"shipped": True} if shipped else {}),
+    )
     folders = Folders(out.absolute())
     phases = make_phases(folders, budget, seed=seed, device=device, precision=precision, shipped=shipped)
     console.print(f"xdancer demo: {out}, seed {seed}, {minutes:g} minutes, device {place}, precision {precision}", soft_wrap=True)
