@@ -17,15 +17,14 @@ from collections.abc import Callable
 
 import torch
 from _measure import CLOCKS, interleaved, print_row
-from torch import Tensor
+from _windows import SMALL, segment
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from xdancer.motion_gpt.decoding import Decoder
-from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig, Segment
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
 
 LENGTHS = (304, 780, 1256, 1732, 2208)
-PAPER = MotionGPTConfig(layers=12, heads=12, width=768, music_features={"librosa": 35})
 DEMO = MotionGPTConfig(
     layers=4, heads=4, width=128, frames=32, context_frames=4, overlap_frames=8, slots=2, music_features={"librosa": 35},
     music_lookahead_frames=8, previous_frames=2,
@@ -36,22 +35,6 @@ SHIPPED = MotionGPTConfig(
 )  # fmt: skip
 DRAWN = SamplingConfig(top_p=0.985)
 """As the demo draws."""
-
-
-def segment(gpt: MotionGPT, batch: int) -> Segment:
-    """A window of random tokens and music."""
-    config = gpt.config
-    rows = config.context_frames + config.frames
-    music = {name: torch.randn(batch, rows + config.music_lookahead_frames, width) for name, width in config.music_features.items()}
-    context_music, own_music = gpt.stack_music(music).split([config.context_frames, config.frames], dim=1)
-
-    def tokens(frames: int) -> Tensor:
-        return torch.randint(config.codes, (batch, frames, config.parts, config.slots))
-
-    return Segment(
-        tokens(config.frames), tokens(config.context_frames), tokens(config.previous_frames), own_music, context_music,
-        torch.ones(batch, dtype=torch.bool),
-    )  # fmt: skip
 
 
 def our_block(decoder: Decoder, length: int, tokens: int) -> Callable[[], None]:
@@ -85,7 +68,7 @@ def their_block(model: GPT2LMHeadModel, batch: int, length: int, tokens: int) ->
 
 def decoders(batch: int) -> dict[str, Decoder]:
     """Ours with weights of 32 and of 16 bit."""
-    gpt = MotionGPT(PAPER).eval()
+    gpt = MotionGPT(SMALL).eval()
     made = {"fp32": Decoder(gpt), "16 bit": Decoder(gpt, half=True)}
     for decoder in made.values():
         decoder.begin(segment(gpt, batch))
@@ -105,7 +88,7 @@ def compare(batch: int, *, threads: int, runs: int, clock: str, tokens: int) -> 
     config = GPT2Config(vocab_size=2560, n_positions=2224, n_layer=12, n_head=12, n_embd=768, bos_token_id=None, eos_token_id=None)
     theirs = GPT2LMHeadModel(config).eval()
     blocks = own["fp32"].gpt.transformer.h
-    weights = 4 * (sum(parameter.numel() for parameter in blocks.parameters()) + PAPER.codes * PAPER.width)
+    weights = 4 * (sum(parameter.numel() for parameter in blocks.parameters()) + SMALL.codes * SMALL.width)
     matrix, vector = torch.randn(10_240, 10_240), torch.randn(10_240)
     found: dict[str, list[float]] = {"transformers": [], "fp32": [], "16 bit": [], "floor": []}
     for length in LENGTHS:
@@ -116,7 +99,7 @@ def compare(batch: int, *, threads: int, runs: int, clock: str, tokens: int) -> 
         sides |= {name: our_block(decoder, length, tokens) for name, decoder in own.items()}
         seconds = interleaved(sides, runs=runs, clock=clock)
         bandwidth = 4 * matrix.numel() / seconds.pop("mv")
-        found["floor"].append(1e3 * (weights + 8 * batch * PAPER.layers * PAPER.width * (length + tokens / 2)) / bandwidth)
+        found["floor"].append(1e3 * (weights + 8 * batch * SMALL.layers * SMALL.width * (length + tokens / 2)) / bandwidth)
         for name, value in seconds.items():
             found[name].append(1e3 * value / tokens)
     mean = {name: over_the_window(values) for name, values in found.items()}
@@ -138,7 +121,7 @@ def compare(batch: int, *, threads: int, runs: int, clock: str, tokens: int) -> 
 
 def half_weights(tokens: int = 120) -> None:
     """Change of the teacher-forced cross-entropy by 16-bit weights, on labels that the fp32 model draws."""
-    gpt = MotionGPT(PAPER).eval()
+    gpt = MotionGPT(SMALL).eval()
     window, layout = segment(gpt, 2), gpt.layout
     logits = {}
     for name, half in (("fp32", False), ("16 bit", True)):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from xdancer.motion_gpt.dropped_attention import dropped_attention
 from xdancer.motion_gpt.rotary import rotate
 
 
@@ -29,7 +30,10 @@ class Attention(nn.Module):
         if turn is not None:
             query, key = rotate(query, turn), rotate(key, turn)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+        if dropout and x.device.type == "cpu":
+            y = dropped_attention(query, key, value, dropout=dropout)
+        else:
+            y = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
         return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
