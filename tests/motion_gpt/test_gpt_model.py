@@ -26,22 +26,24 @@ def test_logits_have_one_row_per_token_of_the_segment(tiny_gpt: MotionGPT, make_
     assert tiny_gpt(make_segment(tiny_gpt)).shape == (2, 4, 3, 2, 11)
 
 
-@pytest.mark.parametrize("position", [0, 3, 15, 16, 30, 38])
-def test_no_token_sees_the_future(tiny_gpt: MotionGPT, make_segment, position: int) -> None:
-    layout = tiny_gpt.layout
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("position", [0, 3, 4, 15, *range(21, 27), 38])  # prefix, context, the first token, every slot of a frame, the last
+def test_no_token_sees_the_future(tiny_gpt: MotionGPT, make_segment, position: int, training: bool) -> None:
+    layout = tiny_gpt.train(training).layout
     embedding = tiny_gpt.embed(make_segment(tiny_gpt), layout.window - 1).detach().requires_grad_()
     features = tiny_gpt.transformer(embedding)
     (features[:, position] * torch.randn_like(features[:, position])).sum().backward()
     assert embedding.grad is not None
     assert embedding.grad[:, position + 1 :].eq(0).all()
-    assert embedding.grad[:, : position + 1].ne(0).flatten(2).any(-1).all()
+    seen = embedding.grad[:, : position + 1].ne(0).flatten(2).any(-1)
+    assert seen.float().mean() > 0.5 if training else seen.all()  # dropout hides some
 
 
 def test_no_embedding_holds_a_later_token(tiny_gpt: MotionGPT, make_segment) -> None:
-    """Changing one motion token changes no logits of tokens up to and including it."""
+    """Changing one motion token changes no logits of tokens up to and including it, whatever its part and slot."""
     segment = make_segment(tiny_gpt)
     before = tiny_gpt(segment).flatten(1, 3)
-    for token in (0, 7, 22):
+    for token in (0, *range(6, 12), 22):
         motion = segment.motion.clone().flatten(1)
         motion[:, token] = (motion[:, token] + 1) % 11
         after = tiny_gpt(replace(segment, motion=motion.view_as(segment.motion))).flatten(1, 3)

@@ -11,6 +11,7 @@ from xdancer.errors import CheckpointError
 from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
 from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 
+TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 SIZES = {"layers": 3, "heads": 4, "width": 32}
 
 
@@ -45,6 +46,21 @@ def test_blocks_equal_transformers_gpt2(oracle: GPT2LMHeadModel, folder: Path) -
         theirs = oracle.transformer(inputs_embeds=embedding).last_hidden_state
         ours = gpt.transformer(embedding + gpt.positions.weight[:30])
     assert (ours - theirs).abs().max() <= 1e-5
+
+
+def test_gradients_equal_transformers_gpt2(oracle: GPT2LMHeadModel, folder: Path) -> None:
+    """Of a loss on the features, with respect to every weight of the blocks."""
+    gpt = make_gpt()
+    load_gpt2_folder(gpt, folder)
+    embedding, direction = torch.randn(2, 30, 32), torch.randn(2, 30, 32)
+    theirs = {name: p for name, p in oracle.transformer.named_parameters() if not name.startswith("wte")}
+    grads = torch.autograd.grad((oracle.transformer(inputs_embeds=embedding).last_hidden_state * direction).sum(), list(theirs.values()))
+    ours = dict(gpt.transformer.named_parameters()) | {"wpe.weight": gpt.positions.weight}
+    features = gpt.transformer(embedding + gpt.positions.weight[:30])
+    own = dict(zip(ours, torch.autograd.grad((features * direction).sum(), list(ours.values())), strict=True))
+    for (name, parameter), grad in zip(theirs.items(), grads, strict=True):
+        found = own[name][: len(parameter)] if name == "wpe.weight" else own[name].T if name.endswith(TRANSPOSED) else own[name]
+        torch.testing.assert_close(found, grad, rtol=1e-4, atol=1e-4, msg=lambda message, name=name: f"{name}: {message}")
 
 
 def test_report_says_loaded_extended_new_and_skipped(oracle: GPT2LMHeadModel, folder: Path) -> None:
