@@ -155,10 +155,11 @@ def derive(
                 places[clip.number] = ()  # known when the tar is packed
                 report(len(places), len(reader))
             _pack(partial, tar, clips, member)
+        else:
+            report(len(places) + len(clips), len(reader))
         record = json.loads(_record(partial, tar).read_text())
         places |= dict(zip((clip.number for clip in clips), record.pop("places"), strict=True))
         shards.append(record)
-        report(len(places), len(reader))
     manifest = DerivedManifest(shards=shards, places=[places[clip] for clip in range(len(reader))], **recipe)
     write_text(partial / DERIVED, manifest.to_json())
     replace_folder(partial, folder)
