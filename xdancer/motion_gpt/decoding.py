@@ -46,8 +46,8 @@ class Decoder:
 
     Args:
         gpt: the model.
-        half: the blocks' matrices in 16 bit, half of what a step reads: fp16 under fp32 activations where FBGEMM is (x86), else bf16.
-            None: as autocast is on or off when the first window begins.
+        half: large matrices of the blocks in 16 bit, half of what a step reads: fp16 under fp32 activations where FBGEMM is (x86), else
+            bf16. None: as autocast is on or off when the first window begins.
     """
 
     row: Int[Tensor, "batch column group"]
@@ -102,13 +102,11 @@ class Decoder:
     def _attend(self, layer: _Layer, x: Tensor, start: int, stop: int, mask: Bool[Tensor, "query key"] | None) -> Tensor:
         batch, length, width = x.shape
         grid = layer.attention(layer.norm_1(x)).view(batch, length, 3, layer.cache.shape[2], -1).permute(2, 0, 3, 1, 4)
-        query, added = grid[0], grid[1:]
         if self.gpt.turn is not None:
-            turn = self.gpt.turn[start:stop]
-            query, added = rotate(query, turn), torch.stack([rotate(grid[1], turn), grid[2]])
-        layer.cache.narrow(3, start, length).copy_(added)
+            grid = torch.cat([rotate(grid[:2], self.gpt.turn[start:stop]), grid[2:]])
+        layer.cache.narrow(3, start, length).copy_(grid[1:])
         keys, values = layer.cache.narrow(3, 0, stop).unbind()
-        y = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=mask is None and length > 1)
+        y = F.scaled_dot_product_attention(grid[0], keys, values, attn_mask=mask, is_causal=mask is None and length > 1)
         return layer.projection(y.transpose(1, 2).reshape(batch, length, width))
 
     def _embed(self, start: int, stop: int) -> Float[Tensor, "batch position width"]:
@@ -137,9 +135,9 @@ def _linear(layer: nn.Linear, half: bool, rows: int) -> Function:
     """The layer as a function that is fast for a few rows at a time: what counts is how its weights lie in memory."""
     weight, bias, cpu = layer.weight.detach(), layer.bias.detach(), layer.weight.device.type == "cpu"
     fbgemm, wide = cpu and "fbgemm" in torch.backends.quantized.supported_engines, min(weight.shape) >= WIDE
-    if half and fbgemm:
+    if half and wide and fbgemm:
         return _fp16(weight, bias)
-    if half:
+    if half and (wide or not cpu):
         weight, bias = weight.bfloat16(), bias.bfloat16()
         return lambda x: F.linear(x.bfloat16(), weight, bias).float()
     if fbgemm and wide and rows <= 2:

@@ -29,7 +29,7 @@ def rotations(layout: TokenLayout, head_width: int) -> Float[Tensor, "position h
     return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
-def rotate(x: Float[Tensor, "batch head position width"], turn: Float[Tensor, "position half 2"]) -> Tensor:
+def rotate(x: Float[Tensor, "*batch position width"], turn: Float[Tensor, "position half 2"]) -> Tensor:
     """Turn every pair of channels of a query or key by its position's angles."""
     first, second = x.chunk(2, dim=-1)
     cos, sin = turn[..., 0].to(x.dtype), turn[..., 1].to(x.dtype)
