@@ -22,7 +22,7 @@ from xdancer.vqvae.model import VQVAE, VQVAEConfig
 TOKENIZER = VQVAEConfig(slots=2, codes=64)  # encoders of full size: what could differ are their sums
 CONFIG = MotionGPTConfig(
     layers=1, heads=1, width=8, frames=16, context_frames=4, overlap_frames=4, slots=2, codes=64, music_features={"librosa": 35},
-    music_lookahead_frames=2, previous_frames=2,
+    music_lookahead_frames=2, previous_frames=2, token_noise=0.2,
 )  # fmt: skip
 
 pytestmark = [

@@ -65,7 +65,8 @@ def _tokens_at(
     if batch.tokens is not None:
         return batch.tokens.ids[rows, index]
     assert batch.pose is not None
-    return tokenizer.encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
+    ids = tokenizer.encode(PoseBatch(batch.pose.keypoints[rows, index], batch.pose.confidence[rows, index])).ids
+    return ids.contiguous()  # laid out like stored ones: random numbers "like" a tensor are drawn in the order of its memory
 
 
 @torch.no_grad()
