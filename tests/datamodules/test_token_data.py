@@ -11,7 +11,7 @@ from lightning import Trainer
 from datamodules.motion import MotionDataModule
 from xdancer.__main__ import main
 from xdancer.checkpoint import save_model
-from xdancer.data.derive import ClipSource
+from xdancer.data.derive import ClipSource, add_feature
 from xdancer.embedded.build import EmbeddedConfig, build_embedded
 from xdancer.errors import ShardError, StageMismatchError
 from xdancer.motion_gpt.model import MotionGPTConfig, Segment
@@ -48,10 +48,10 @@ def noise(clip: ClipSource) -> np.ndarray:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Embedded clips, a tokenizer, and its tokens."""
     folder = tmp_path_factory.mktemp("tokens")
-    config = EmbeddedConfig(
-        train_clips=6, val_clips=2, test_clips=1, seconds=4.0, video_clips=0, evaluation_video_clips=0, features=("librosa",)
-    )
-    build_embedded(folder / "data", config, workers=1, progress=False)
+    sizes = {"train_clips": 6, "val_clips": 2, "test_clips": 1, "seconds": 4.0, "video_clips": 0, "evaluation_video_clips": 0}
+    build_embedded(folder / "data", EmbeddedConfig(features=(), **sizes), workers=1, progress=False)
+    for split in ("train", "val", "test"):
+        add_feature(folder / "data" / split, "librosa", {"width": 35, "version": "test"}, noise)
     save_tokenizer(folder / "vqvae", 0)
     assert main(["tokenize", str(folder / "data"), "--vqvae", str(folder / "vqvae"), "--device", "cpu"]) == 0
     return folder
