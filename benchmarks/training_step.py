@@ -1,10 +1,11 @@
 """Training step of GPT-2 small over the paper's window of 2224 positions: ours against transformers' GPT-2 with a 2560-way head.
 
-    python benchmarks/training_step.py [--threads 1 2] [--runs 5] [--steps 2] [--clock wall]
+    python benchmarks/training_step.py [--threads 1 2] [--runs 5] [--steps 2] [--dropout 0.1] [--clock wall]
 
-A step is forward, backward and fused AdamW at batch 1 in fp32, dropout .1 on both sides as both configs have it, SDPA attention. Every run is a
-process of its own, so that its peak memory is its own; the sides take turns; the first step of a process does not count. Our logits are 512 for
-each of the 1920 drawn tokens, theirs 2560 at each position. Rows: tokens a second, the same with our blocks compiled, peak memory in MB.
+A step is forward, backward and fused AdamW at batch 1 in fp32, SDPA attention, the same dropout on both sides, .1 as both configs have it.
+Every run is a process of its own, so that its peak memory is its own; the sides take turns; the first step of a process does not count. Our
+logits are 512 for each of the 1920 drawn tokens, theirs 2560 at each position. Rows: tokens a second, the same with our blocks compiled, peak
+memory in MB.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from _measure import CLOCKS, print_row
@@ -25,36 +27,37 @@ WINDOW = 2224
 SIDES = ("ours", "compiled", "transformers")
 
 
-def our_loss(*, compiled: bool) -> tuple[nn.Module, Callable[[], Tensor]]:
+def our_loss(dropout: float, *, compiled: bool) -> tuple[nn.Module, Callable[[], Tensor]]:
     """The motion GPT and its loss on a random window."""
     from _windows import SMALL, segment
 
     from xdancer.motion_gpt.model import MotionGPT
 
-    gpt = MotionGPT(SMALL).train()
+    gpt = MotionGPT(replace(SMALL, dropout=dropout)).train()
     window = segment(gpt, 1)
     if compiled:
         gpt.transformer.compile()
     return gpt, lambda: F.cross_entropy(gpt(window).flatten(0, 3), window.motion.flatten())
 
 
-def their_loss() -> tuple[nn.Module, Callable[[], Tensor]]:
+def their_loss(dropout: float) -> tuple[nn.Module, Callable[[], Tensor]]:
     """The reference and its loss."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=2560, n_positions=WINDOW, n_layer=12, n_head=12, n_embd=768, attn_implementation="sdpa", use_cache=False,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
         bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
     model, ids = GPT2LMHeadModel(config).train(), torch.randint(2560, (1, WINDOW))
     return model, lambda: model(ids, labels=ids).loss
 
 
-def work(side: str, *, threads: int, steps: int, clock: str) -> None:
+def work(side: str, *, threads: int, steps: int, dropout: float, clock: str) -> None:
     """One process: print the seconds of its steps and its peak memory."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model, loss = their_loss() if side == "transformers" else our_loss(compiled=side == "compiled")
+    model, loss = their_loss(dropout) if side == "transformers" else our_loss(dropout, compiled=side == "compiled")
     optimizer, seconds = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True), []
     for _ in range(steps + 1):
         begin = CLOCKS[clock]()
@@ -65,18 +68,19 @@ def work(side: str, *, threads: int, steps: int, clock: str) -> None:
     print(json.dumps({"seconds": seconds[1:], "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}))
 
 
-def measure(*, threads: int, runs: int, steps: int, clock: str, sides: list[str]) -> None:
+def measure(*, threads: int, runs: int, steps: int, dropout: float, clock: str, sides: list[str]) -> None:
     """The rows of one number of threads."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     megabytes: dict[str, float] = {}
     for _ in range(runs):
         for side in sides:
-            command = [sys.executable, __file__, "--side", side, "--threads", str(threads), "--steps", str(steps), "--clock", clock]
+            options = {"side": side, "threads": threads, "steps": steps, "dropout": dropout, "clock": clock}
+            command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
             seconds[side] += found["seconds"]
             megabytes[side] = max(megabytes.get(side, 0.0), found["megabytes"])
     rate = {side: WINDOW / statistics.median(values) for side, values in seconds.items()}
-    theirs, what = rate["transformers"], f"GPT-2 small, training step, window {WINDOW}, batch 1, {threads} thread(s)"
+    theirs, what = rate["transformers"], f"GPT-2 small, training step, window {WINDOW}, batch 1, dropout {dropout:g}, {threads} thread(s)"
     for side, target in (("ours", 1.1), ("compiled", 1.2)):
         if side in sides:
             print_row(
@@ -92,6 +96,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2, help="steps of a process behind its first")
+    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="cpu: on a busy machine, with one thread")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -99,9 +104,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for threads in arguments.threads:
         if arguments.side:
-            work(arguments.side, threads=threads, steps=arguments.steps, clock=arguments.clock)
+            work(arguments.side, threads=threads, steps=arguments.steps, dropout=arguments.dropout, clock=arguments.clock)
         else:
-            measure(threads=threads, runs=arguments.runs, steps=arguments.steps, clock=arguments.clock, sides=arguments.sides)
+            settings = {name: getattr(arguments, name) for name in ("runs", "steps", "dropout", "clock", "sides")}
+            measure(threads=threads, **settings)
 
 
 if __name__ == "__main__":

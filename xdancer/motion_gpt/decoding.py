@@ -1,7 +1,7 @@
 """Fast decoding of one window: keys and values are kept, weights are laid out for one position at a time, embeddings are summed beforehand.
 
 The reference is `MotionGPT.forward`; both give the same logits (tests). What a step must read at least is every weight of the blocks once and
-every key and value once: the rest of this file avoids anything else. Figures in `docs/paper.md`, measured by `benchmarks/decoding.py`.
+every key and value once: the rest of this file avoids anything else. Figures in `docs/experiments.md`, measured by `benchmarks/decoding.py`.
 """
 
 from collections.abc import Callable
