@@ -11,7 +11,7 @@ import torch
 
 from xdancer.motion_gpt import rollout
 from xdancer.motion_gpt.model import ABSENT, MotionGPT, Segment
-from xdancer.motion_gpt.rollout import context_frames_before, generate_motion, pad_music, stream_motion
+from xdancer.motion_gpt.rollout import context_frames_before, few_threads, generate_motion, pad_music, stream_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.types import MotionTokens
 
@@ -155,6 +155,17 @@ def test_music_after_the_end_of_the_song_is_zero_as_in_training(tiny_gpt: Motion
     longer = {name: torch.cat([value, torch.zeros(2, 9, value.shape[2])], dim=1) for name, value in music.items()}
     dances = [generate_motion(tiny_gpt, songs, start, frames=11, generator=torch.Generator().manual_seed(0)).ids for songs in (music, longer)]
     assert torch.equal(*dances)
+
+
+def test_small_models_are_decoded_by_one_thread(make_gpt, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    with few_threads(make_gpt()):
+        assert threads == [1]
+    assert threads == [1, 4]
+    with few_threads(make_gpt(width=512, layers=1)):
+        assert threads == [1, 4]
 
 
 def test_songs_of_unequal_length_make_one_batch(tiny_gpt: MotionGPT, make_music) -> None:

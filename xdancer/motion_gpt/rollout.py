@@ -1,6 +1,7 @@
 """A dance of any length: segment after segment, each continuing the overlap with the one before (paper: Long generation)."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +15,10 @@ from xdancer.motion_gpt.sampling import SamplingConfig, sample_frames
 from xdancer.motion_gpt.window import Music, Window, context_frames_before, music_rows
 from xdancer.types import MotionTokens
 
-__all__ = ["Music", "context_frames_before", "generate_motion", "pad_music", "stream_motion"]
+__all__ = ["Music", "context_frames_before", "few_threads", "generate_motion", "pad_music", "stream_motion"]
+
+ONE_THREAD_WIDTH = 512
+"""Models narrower than this are decoded by one thread on a CPU: on two busy cores a second one made the shipped model 20 times slower."""
 
 
 def pad_music(music: list[Mapping[str, Float[Tensor, "_ _"]]]) -> dict[str, Float[Tensor, "batch frame _"]]:
@@ -41,11 +45,24 @@ def generate_motion(
     steps = stream_motion(
         gpt, music, start, frames=frames, sampling=sampling, generator=generator, edit=edit, arrival=arrival, asked=asked
     )  # fmt: skip
-    for index, frame in enumerate(steps):
-        ids[:, index] = frame
-        if progress is not None:
-            progress(index + 1)
+    with few_threads(gpt):
+        for index, frame in enumerate(steps):
+            ids[:, index] = frame
+            if progress is not None:
+                progress(index + 1)
     return MotionTokens(ids)
+
+
+@contextmanager
+def few_threads(gpt: MotionGPT) -> Iterator[None]:
+    """Context in which a small model is decoded; its products are too small to share, and waking a second thread for each costs more."""
+    threads = torch.get_num_threads()
+    if gpt.config.width < ONE_THREAD_WIDTH:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()

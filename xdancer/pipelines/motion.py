@@ -21,7 +21,7 @@ from xdancer.errors import XDancerError
 from xdancer.motion_gpt.arrival import Arrival
 from xdancer.motion_gpt.editing import MotionEdit
 from xdancer.motion_gpt.model import MotionGPT
-from xdancer.motion_gpt.rollout import Music, stream_motion
+from xdancer.motion_gpt.rollout import Music, few_threads, stream_motion
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.motion_gpt.smoothing import smooth_pose, smooth_stream
 from xdancer.pipelines.folder import read_folder, require_one_tokenizer, write_folder
@@ -71,7 +71,7 @@ class MotionStream:
         tokenizer = self._pipeline.tokenizer
         poses = smooth_stream((tokenizer.decode(MotionTokens(ids[:, None])) for ids in self._steps), self._smoothing)
         while True:
-            with autocast(self._pipeline.device, self._pipeline.precision):  # not held while the reader works
+            with autocast(self._pipeline.device, self._pipeline.precision), few_threads(self._pipeline.gpt):  # not while the reader works
                 pose = next(poses, None)
             if pose is None:
                 self._done = True
@@ -228,7 +228,7 @@ def roll_out(
     """Dances to `music` from the first poses `start`: tokens by the GPT, poses by the tokenizer's decoder."""
     shape = (len(start.keypoints), frames, gpt.config.parts, gpt.config.slots)
     ids = torch.zeros(shape, dtype=torch.long, device=start.keypoints.device)
-    with autocast(ids.device, precision):
+    with autocast(ids.device, precision), few_threads(gpt):
         steps = _steps(tokenizer, gpt, music, start, frames=frames, wishes=wishes, seed=seed)
         deque(_kept(steps, ids, progress), maxlen=0)
         return to_sample(tokenizer, ids, smoothing=wishes.sampling.smoothing, seed=seed)
