@@ -162,6 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", FutureWarning)  # transformers renames past_key_values
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     shipped = MotionPipeline.from_pretrained(shipped_motion()).gpt
     half_weights("GPT-2 small, fresh", MotionGPT(SMALL).eval(), frames=4)
     for threads in arguments.threads:

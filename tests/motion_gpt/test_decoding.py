@@ -97,3 +97,13 @@ def test_autocast_means_half_weights_and_nothing_else(make_gpt: MakeGPT, make_se
     with torch.autocast("cpu", torch.bfloat16):
         under_autocast = decoded(gpt, segment, steps)
     assert torch.equal(under_autocast, decoded(gpt, segment, steps, half=True))
+
+
+def test_a_step_leaves_torchs_threads_as_they_were(tiny_gpt: MotionGPT, make_segment) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        decoded(tiny_gpt, make_segment(tiny_gpt), [0, 1, 2])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -4,7 +4,8 @@ The reference is `MotionGPT.forward`; both give the same logits (tests). What a 
 every key and value once: the rest of this file avoids anything else. Figures in `docs/experiments.md`, measured by `benchmarks/decoding.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -83,7 +84,8 @@ class Decoder:
     @torch.inference_mode()
     def logits(self, stop: int) -> Float[Tensor, "batch group code"]:
         """Read all positions before `stop` that are not read yet; the logits of the tokens that belong at position `stop`."""
-        with torch.autocast(self.row.device.type, enabled=False):  # the number formats are the decoder's own
+        alone = self.gpt.config.width < WIDE and stop - self.filled == 1
+        with torch.autocast(self.row.device.type, enabled=False), _threads(1 if alone else None):  # number formats are the decoder's own
             features = self.gpt.by_token(self._read(stop)[:, -1:])[:, 0]
             return features @ self._heads[self.gpt.layout.part(stop)]
 
@@ -116,6 +118,17 @@ class Decoder:
         entries = (self.row[:, sources] + self._offsets).flatten(0, 1).flatten(1)
         tokens = F.embedding_bag(entries, self._table, mode="sum").view(len(self.row), len(sources), -1)
         return beside + tokens if start >= lead else beside + F.pad(tokens, (0, 0, lead - start, 0))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many threads; None: as many as there are. Products of microseconds are over before a second thread has woken on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _layer(block: nn.Module, cache: Tensor, half: bool) -> _Layer:
