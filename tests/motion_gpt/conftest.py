@@ -23,7 +23,7 @@ def make_gpt() -> Callable[..., MotionGPT]:
         gpt = MotionGPT(replace(TINY, **changes)).eval()
         with torch.no_grad():
             for parameter in gpt.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
+                parameter.add_(0.3 * (TINY.width / gpt.config.width) ** 0.5 * torch.randn_like(parameter))
         return gpt
 
     return make

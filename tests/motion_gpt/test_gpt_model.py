@@ -22,6 +22,18 @@ def test_paper_sizes_on_the_meta_device(sizes: dict[str, int], blocks: int) -> N
     assert gpt.head.shape == (5, 512, gpt.config.width)  # 512 logits per token, never 2560
 
 
+@pytest.mark.parametrize("width", [64, 512])
+def test_a_fresh_model_sees_the_slot_and_the_position_beside_the_token(width: int) -> None:
+    """Each has about the share of a token and its music in what the first block reads; a much weaker one is not found in training."""
+    torch.manual_seed(0)
+    gpt = MotionGPT(MotionGPTConfig(layers=1, heads=2, width=width, frames=8, overlap_frames=2, music_features={"librosa": 35}))
+    tokens = gpt.tokens.weight[torch.randint(2560, (500,))] * width**0.5
+    fused = gpt.fuse(torch.cat([tokens, gpt.frame_music(torch.randn(500, 35))], dim=-1))
+    assert gpt.positions is not None
+    for table in (gpt.kinds.weight, gpt.positions.weight):
+        assert 0.8 <= float(table.std() / fused.std()) <= 1.25
+
+
 def test_logits_have_one_row_per_token_of_the_segment(tiny_gpt: MotionGPT, make_segment) -> None:
     assert tiny_gpt(make_segment(tiny_gpt)).shape == (2, 4, 3, 2, 11)
 

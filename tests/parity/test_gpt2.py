@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from xdancer.errors import CheckpointError
 from xdancer.motion_gpt.gpt2_weights import load_gpt2_folder
-from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
+from xdancer.motion_gpt.model import PLACE_STD, MotionGPT, MotionGPTConfig
 
 TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 SIZES = {"layers": 3, "heads": 4, "width": 32}
@@ -65,7 +65,7 @@ def test_gradients_equal_transformers_gpt2(oracle: GPT2LMHeadModel, folder: Path
 
 def test_report_says_loaded_extended_new_and_skipped(oracle: GPT2LMHeadModel, folder: Path) -> None:
     gpt = make_gpt()  # window 4 + 10 + 40 = 54 > 30
-    untouched = gpt.positions.weight[30:].clone()
+    fresh = {name: value.clone() for name, value in gpt.state_dict().items()}
     report = load_gpt2_folder(gpt, folder)
     assert sum(name.startswith("transformer.h.") for name in report.loaded) == 3 * 12
     assert {"transformer.ln_f.weight", "transformer.ln_f.bias"} <= set(report.loaded)
@@ -73,7 +73,11 @@ def test_report_says_loaded_extended_new_and_skipped(oracle: GPT2LMHeadModel, fo
     assert {"tokens.weight", "fuse.weight", "frame_music.weight", "prefix_music.weight", "no_music"} <= set(report.new)
     assert report.skipped == ("wte.weight",)
     assert torch.equal(gpt.positions.weight[:30], oracle.transformer.wpe.weight)
-    assert torch.equal(gpt.positions.weight[30:], untouched)
+    scale = oracle.transformer.wpe.weight.std() / PLACE_STD  # what is new has the size of what is loaded
+    torch.testing.assert_close(gpt.positions.weight[30:], fresh["positions.weight"][30:] * scale)
+    for name in ("kinds.weight", "fuse.weight", "fuse.bias", "prefix_music.weight"):
+        torch.testing.assert_close(gpt.state_dict()[name], fresh[name] * scale)
+    assert torch.equal(gpt.tokens.weight, fresh["tokens.weight"])
     assert set(report.loaded) | set(report.extended) | set(report.new) == {name for name, _ in gpt.named_parameters()}
     assert "extended" in str(report)
 

@@ -44,7 +44,9 @@ def reproduce(
     if seeds < 1 or jobs < 1 or (steps is not None and steps < 1):
         raise XDancerError(f"--seeds {seeds}, --jobs {jobs}, --steps {steps}: each must be at least 1.")
     study, console = chosen(TABLES[table], rows), Console()
-    layout = Layout(root=out.absolute() / Path(study.config).stem, data=out.absolute() / "data")  # tables of one config share their rows
+    steps, name = steps or study.steps, Path(study.config).stem
+    runs = name if steps is None else f"{name}_{steps}"  # tables of one config and length share their rows
+    layout = Layout(root=out.absolute() / runs, data=out.absolute() / "data")
     state = open_state(layout.root, {"config": study.config, "steps": steps})
     phases = make_phases(study, layout, seeds=seeds, steps=steps)
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
@@ -55,5 +57,5 @@ def reproduce(
     write_text(layout.root / f"{table}.md", text)
     console.print(f"{study.question}\n", soft_wrap=True)
     print(text)
-    console.print(f"{layout.root / 'table.md'}, {table}.json; {clock(state.wall)} in all.", soft_wrap=True)
+    console.print(f"{layout.root / table}.md, {table}.json; {clock(state.wall)} in all.", soft_wrap=True)
     return layout.root / f"{table}.md"

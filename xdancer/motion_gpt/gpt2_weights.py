@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xdancer.errors import CheckpointError
-from xdancer.motion_gpt.model import MotionGPT
+from xdancer.motion_gpt.model import PLACE_STD, MotionGPT
 
 _MASK_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")  # GPT-2 stores these (in, out)
@@ -59,6 +59,7 @@ def load_gpt2_folder(gpt: MotionGPT, folder: Path) -> LoadReport:
         ours[name].copy_(value)
         loaded.append(name)
     positions = _take(theirs, "wpe.weight", folder)
+    _scale_new(gpt, float(positions.std()) / PLACE_STD)
     extended: dict[str, tuple[int, int]] = {}
     unused = {"wte.weight", "lm_head.weight"} & set(theirs)
     if gpt.positions is None:
@@ -75,6 +76,13 @@ def load_gpt2_folder(gpt: MotionGPT, folder: Path) -> LoadReport:
         raise CheckpointError(f"{folder} holds weights that GPT-2 does not have: {', '.join(unknown[:5])}. Give a plain GPT-2 folder.")
     new = tuple(name for name in ours if name not in loaded and name not in extended)
     return LoadReport(tuple(loaded), extended, new, skipped)
+
+
+def _scale_new(gpt: MotionGPT, factor: float) -> None:
+    """Bring what GPT-2 does not have to the size of its embeddings, which its first blocks are used to."""
+    modules = [module for module in (gpt.fuse, gpt.prefix_music, gpt.kinds, gpt.positions) if module is not None]
+    for parameter in (parameter for module in modules for parameter in module.parameters()):
+        parameter.mul_(factor)
 
 
 def _take(weights: dict[str, Tensor], name: str, folder: Path) -> Tensor:

@@ -17,6 +17,9 @@ from xdancer.motion_gpt.transformer import Transformer, initialise
 
 ABSENT = -1
 """Id of a token that is not there: no context, no previous frame. It has its own learned embedding."""
+PLACE_STD = 0.5
+"""Spread of fresh embeddings of positions and of parts and slots: as large as the fused tokens and music to which they are added. With GPT-2's .02,
+which goes with token embeddings of .02, a fresh model does not see which slot comes next (docs/decisions/0012)."""
 
 
 def _paper_music() -> dict[str, int]:
@@ -164,7 +167,7 @@ class MotionGPT(nn.Module):
         initialise(self.transformer)
         for table in (self.positions, self.kinds):
             if table is not None:
-                nn.init.normal_(table.weight, std=0.02)
+                nn.init.normal_(table.weight, std=PLACE_STD)
         nn.init.normal_(self.tokens.weight, std=self.config.width**-0.5)
 
     # ---- music

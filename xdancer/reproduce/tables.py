@@ -29,6 +29,8 @@ class Table:
     """Held-out clips that are danced to, each with its own song."""
     frames: int = 180
     """Length of each dance."""
+    steps: int | None = None
+    """Of each training; the config's own number by default."""
     paired: tuple[str, ...] = ("cross-entropy", "F1", "kernel")
     """Columns whose difference from the reference row is given with an interval."""
     columns: Mapping[str, str] = field(default_factory=lambda: DANCES)
@@ -92,6 +94,7 @@ TABLES: dict[str, Table] = {
     "inputs": Table(
         question="Which inputs make beat synchrony learnable?",
         config="studies/motion.yaml",
+        steps=1600,
         rows=_INPUTS
         | {
             "both + beat phase": _both() | _PHASE,
