@@ -22,6 +22,7 @@ def test_paper_sizes_on_the_meta_device(sizes: dict[str, int], blocks: int) -> N
     assert gpt.head.shape == (5, 512, gpt.config.width)  # 512 logits per token, never 2560
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("width", [64, 512])
 def test_a_fresh_model_sees_the_slot_and_the_position_beside_the_token(width: int) -> None:
     """Each has about the share of a token and its music in what the first block reads; a much weaker one is not found in training."""

@@ -18,8 +18,8 @@ from xdancer.motion_gpt.transformer import Transformer, initialise
 ABSENT = -1
 """Id of a token that is not there: no context, no previous frame. It has its own learned embedding."""
 PLACE_STD = 0.5
-"""Spread of fresh embeddings of positions and of parts and slots: as large as the fused tokens and music to which they are added. With GPT-2's .02,
-which goes with token embeddings of .02, a fresh model does not see which slot comes next (docs/decisions/0012)."""
+"""Spread of fresh embeddings of positions and of parts and slots: as large as the fused tokens and music to which they are added. With GPT-2's
+.02, which goes with token embeddings of .02, a fresh model does not see which slot comes next (docs/decisions/0012)."""
 
 
 def _paper_music() -> dict[str, int]:
