@@ -43,8 +43,8 @@ def model_config(run: dict[str, Any]) -> MotionGPTConfig:
     ("name", "blocks", "window"),
     [
         ("gpt", 302_309_376, 2224), ("gpt_small", 85_054_464, 2224), ("gpt_subset", 302_309_376, 2224), ("gpt_subset_small", 85_054_464, 2224),
-        ("gpt_no_global_music", 302_309_376, 2160), ("gpt_no_motion_context", 302_309_376, 1985), ("demo", 793_088, 392),
-        ("gpt_large", 708_387_840, 2224), ("sync", 302_309_376, 424), ("study_window", 793_088, 2224),
+        ("gpt_no_global_music", 302_309_376, 2160), ("gpt_no_motion_context", 302_309_376, 1985), ("demo", 793_088, 212),
+        ("gpt_large", 708_387_840, 2224), ("sync", 302_309_376, 424), ("study_window", 793_088, 424),
     ],
 )  # fmt: skip
 def test_sizes_on_the_meta_device(name: str, blocks: int, window: int) -> None:

@@ -146,13 +146,11 @@ TABLES: dict[str, Table] = {
         columns=RECONSTRUCTION,
     ),
     "window": Table(
-        question="The same inputs in the paper's window of 2224 positions, as far as a CPU allows",
+        question="The same inputs with the paper's 6 slots and segments of 64 frames, slots drawn together, relative positions",
         config="studies/motion_window.yaml",
-        rows=_INPUTS | {"both + parallel slots": _both(parallel_slots=True)},
+        rows=_INPUTS,
         reference="both",
         slots=6,
-        clips=12,
-        frames=128,
     ),
 }
 
