@@ -1,6 +1,7 @@
 """The plan of a data set: splits share nothing, tempo and phase are continuous, every choice follows from the seed."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,27 @@ def test_the_seed_decides() -> None:
     assert plan_clips(CONFIG, "val") == plan_clips(CONFIG, "val")
     assert plan_clips(CONFIG, "val") != plan_clips(EmbeddedConfig(seed=1), "val")
     assert plan_clips(EmbeddedConfig(train_clips=5), "train") == plan_clips(EmbeddedConfig(train_clips=9), "train")[:5]
+
+
+def test_free_dances_follow_the_song_in_tempo_or_half_of_it_and_no_style() -> None:
+    followed, free = plan_clips(CONFIG, "train"), plan_clips(replace(CONFIG, free_dances=1.0), "train")
+    assert all(plan.style == plan.song_style and plan.dance_grid == plan.grid for plan in followed)
+    assert [plan.song_style for plan in free] == [plan.song_style for plan in followed]
+    assert [plan.grid for plan in free] == [plan.grid for plan in followed]
+    same = sum(plan.style == plan.song_style for plan in free) / len(free)
+    assert 0.05 < same < 0.25  # one of eight by chance
+    halves = [plan for plan in free if plan.dance_grid != plan.grid]
+    assert 0.4 < len(halves) / len(free) < 0.6
+    for plan in halves:
+        assert set(np.round(plan.dance_grid.beats(8.0), 6)) <= set(np.round(plan.grid.beats(8.0), 6))
+    some = plan_clips(replace(CONFIG, free_dances=0.25), "train")
+    assert 0.1 < sum(a != b for a, b in zip(some, followed, strict=True)) / len(some) < 0.4
+
+
+def test_the_record_of_a_plain_set_does_not_name_what_came_later() -> None:
+    """Else standing data sets of earlier versions would count as others."""
+    assert "free_dances" not in CONFIG.record()
+    assert replace(CONFIG, free_dances=0.5).record()["free_dances"] == 0.5
 
 
 def test_danced_phrases_are_of_the_clip() -> None:

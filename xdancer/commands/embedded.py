@@ -15,6 +15,7 @@ def embedded(
     size: int = 128,
     features: list[str] | None = None,
     seed: int = 0,
+    free_dances: float = 0.0,
     workers: int = 2,
 ) -> None:
     """Generate songs, dances and dancers: OUT/train, OUT/val, OUT/test. A stopped build continues with the same command.
@@ -30,6 +31,8 @@ def embedded(
         size: width and height of the video in pixels.
         features: music features among librosa, beat_phase, musicnn and jukebox, such as '[librosa, musicnn]' (the default).
         seed: another seed gives other clips.
+        free_dances: share of the clips danced in a style of their own, half of them to every second beat of the song; for training conditions
+            (`styles`, `motion_figures`) that the song would tell otherwise.
         workers: processes.
 
     Raises:
@@ -40,6 +43,7 @@ def embedded(
     config = EmbeddedConfig(
         train_clips=clips, val_clips=val_clips, test_clips=test_clips, seconds=seconds, video_clips=video_clips,
         evaluation_video_clips=evaluation_video_clips, size=size, seed=seed,
+        free_dances=free_dances,
         features=EmbeddedConfig.features if features is None else tuple(features),
     )  # fmt: skip
     build_embedded(out, config, workers=workers)

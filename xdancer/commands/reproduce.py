@@ -45,8 +45,9 @@ def reproduce(
         raise XDancerError(f"--seeds {seeds}, --jobs {jobs}, --steps {steps}: each must be at least 1.")
     study, console = chosen(TABLES[table], rows), Console()
     steps, name = steps or study.steps, Path(study.config).stem
-    runs = name if steps is None else f"{name}_{steps}"  # tables of one config and length share their rows
-    layout = Layout(root=out.absolute() / runs, data=out.absolute() / "data")
+    free = "_free" if study.free_dances else ""
+    runs = (name if steps is None else f"{name}_{steps}") + free  # tables of one config, length and data set share their rows
+    layout = Layout(root=out.absolute() / runs, data=out.absolute() / f"data{free}")
     state = open_state(layout.root, {"config": study.config, "steps": steps})
     phases = make_phases(study, layout, seeds=seeds, steps=steps)
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:

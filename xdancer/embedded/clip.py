@@ -20,9 +20,9 @@ VISIBLE = 0.3
 def make_clip(plan: ClipPlan, config: EmbeddedConfig) -> ClipSample:
     """Compute one planned clip; a pure function of its arguments."""
     frames = config.frames
-    song = make_song(plan.style, plan.song, plan.grid, seconds=frames / FPS, energy=plan.energy)
+    song = make_song(plan.song_style, plan.song, plan.grid, seconds=frames / FPS, energy=plan.energy)
     identity = make_identity(plan.identity)
-    dance = make_dance(plan.style, plan.phrases, plan.grid, frames=frames, identity=identity, energy=plan.energy, accent=plan.accent)
+    dance = make_dance(plan.style, plan.phrases, plan.dance_grid, frames=frames, identity=identity, energy=plan.energy, accent=plan.accent)
     features = encode_music(song.waveform, song.sample_rate, frames, config.features)
     video = mask = None
     if plan.video:
@@ -39,7 +39,7 @@ def make_clip(plan: ClipPlan, config: EmbeddedConfig) -> ClipSample:
         "start_phase": round(plan.grid.start_phase, 6),
         "style": plan.style,
         "identity": plan.identity,
-        "phrase": "+".join(phrases_danced(plan.phrases, plan.grid, frames)),
+        "phrase": "+".join(phrases_danced(plan.phrases, plan.dance_grid, frames)),
         "energy": round(plan.energy, 4),
         "detector": DETECTOR,
         "quality": {
@@ -48,5 +48,7 @@ def make_clip(plan: ClipPlan, config: EmbeddedConfig) -> ClipSample:
         },
         "licence": LICENCE,
     }
+    if config.free_dances:
+        meta |= {"song_style": plan.song_style, "dance_tempo": round(plan.dance_grid.tempo, 6)}
     audio = encode_audio(song.waveform, song.sample_rate)
     return ClipSample(key=plan.key, pose=dance.pose, features=features, meta=meta, video=video, audio=audio, mask=mask)

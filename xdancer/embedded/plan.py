@@ -41,6 +41,9 @@ class EmbeddedConfig:
     """Music features of every clip."""
     seed: int = 0
     """Another seed, other clips; dancers and phrases come from fixed libraries."""
+    free_dances: int | float = 0.0
+    """Share of the clips that are danced in a style of their own, whatever the song's, half of them to every second beat: what a dance is asked to
+    be can only be learned where the song does not tell it."""
 
     def __post_init__(self) -> None:
         for name in ("train_clips", "val_clips", "test_clips"):
@@ -53,6 +56,8 @@ class EmbeddedConfig:
             raise XDancerError(f"Embedded data set: clips of {self.seconds} s; choose 2 to 60 seconds.")
         if self.size % 2 or not 32 <= self.size <= 1024:
             raise XDancerError(f"Embedded data set: pictures of {self.size} pixels; choose an even size from 32 to 1024.")
+        if not 0 <= self.free_dances <= 1:
+            raise XDancerError(f"Embedded data set: free_dances {self.free_dances} is a share of the clips; choose 0 to 1.")
         unknown = [name for name in self.features if name not in FEATURE_WIDTHS]
         if unknown:
             raise XDancerError(f"Embedded data set: unknown music feature {unknown[0]!r}. Choose among {', '.join(FEATURE_WIDTHS)}.")
@@ -73,7 +78,8 @@ class EmbeddedConfig:
 
     def record(self) -> dict[str, Any]:
         """What the manifest keeps, and what must be equal for a finished split to be taken as it is."""
-        return {"generator": "xdancer.embedded", "version": GENERATOR_VERSION, **asdict(self), "features": list(self.features)}
+        record = {"generator": "xdancer.embedded", "version": GENERATOR_VERSION, **asdict(self), "features": list(self.features)}
+        return record if self.free_dances else {name: value for name, value in record.items() if name != "free_dances"}
 
 
 @dataclass(frozen=True)
@@ -82,10 +88,15 @@ class ClipPlan:
 
     key: str
     style: str
+    """Of the dance."""
+    song_style: str
     song: str
     identity: str
     phrases: tuple[str, ...]
     grid: BeatGrid
+    """Of the song."""
+    dance_grid: BeatGrid
+    """The beats that are danced to: the song's, or every second one."""
     energy: float
     accent: float
     video: bool
@@ -99,10 +110,21 @@ def plan_clips(config: EmbeddedConfig, split: str) -> list[ClipPlan]:
 
 def _plan_clip(config: EmbeddedConfig, split: str, index: int, dancer: int) -> ClipPlan:
     rng = stream("clip", split, config.seed, index)
-    style = STYLES[(index + index // len(STYLES)) % len(STYLES)]
-    grid = BeatGrid(float(rng.uniform(*DANCE_STYLES[style].tempo)), float(rng.uniform(0, PHRASES_PER_CLIP * PHRASE_BEATS)))
+    song_style = STYLES[(index + index // len(STYLES)) % len(STYLES)]
+    grid = BeatGrid(float(rng.uniform(*DANCE_STYLES[song_style].tempo)), float(rng.uniform(0, PHRASES_PER_CLIP * PHRASE_BEATS)))
+    style, dance_grid = _own_dance(config, split, index, song_style, grid)
     return ClipPlan(
-        key=f"{split}-{index:05d}", style=style, song=f"{split}-song-{config.seed}-{index:05d}", identity=identity_name(split, dancer),
-        phrases=tuple(phrase_names(style, split, seed=int(rng.integers(1 << 31)), count=PHRASES_PER_CLIP)), grid=grid,
-        energy=float(rng.uniform(0.8, 1.1)), accent=float(rng.uniform(0.85, 1.0)), video=index < config.with_video(split),
+        key=f"{split}-{index:05d}", style=style, song_style=song_style, song=f"{split}-song-{config.seed}-{index:05d}",
+        identity=identity_name(split, dancer), phrases=tuple(phrase_names(style, split, seed=int(rng.integers(1 << 31)), count=PHRASES_PER_CLIP)),
+        grid=grid, dance_grid=dance_grid, energy=float(rng.uniform(0.8, 1.1)), accent=float(rng.uniform(0.85, 1.0)),
+        video=index < config.with_video(split),
     )  # fmt: skip
+
+
+def _own_dance(config: EmbeddedConfig, split: str, index: int, style: str, grid: BeatGrid) -> tuple[str, BeatGrid]:
+    """Style and beats of the dance: the song's, or where the dance is free, its own."""
+    rng = stream("free dance", split, config.seed, index)
+    if rng.uniform() >= config.free_dances:
+        return style, grid
+    every_second = bool(rng.uniform() < 0.5)
+    return STYLES[int(rng.integers(len(STYLES)))], BeatGrid(grid.tempo / 2, grid.start_phase / 2) if every_second else grid

@@ -13,6 +13,8 @@ from xdancer.types import FPS, PoseBatch
 
 FIGURES = ("energy", "density")
 """`energy`: mean speed of the visible body keypoints, body heights a second. `density`: motion beats (minima of that speed) a second."""
+STYLE_STD = 0.5
+"""Spread of fresh style embeddings: as large as the music that they are added to."""
 BODY = 18
 BODY_PATHS = ((0, 1, 8, 9, 10), (0, 1, 11, 12, 13))
 """Nose, neck, hip, knee, ankle of the right and of the left side."""
@@ -37,7 +39,7 @@ class Conditions(nn.Module):
         inputs = 2 * len(FIGURES)
         self.figures = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width)) if figures else None
         if self.style is not None:
-            nn.init.normal_(self.style.weight, std=0.02)
+            nn.init.normal_(self.style.weight, std=STYLE_STD)
 
     def forward(
         self, style: Int[Tensor, " batch"] | None, figures: Float[Tensor, "batch figure"] | None, *, batch: int

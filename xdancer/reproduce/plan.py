@@ -33,17 +33,18 @@ class Layout:
 
 def make_phases(table: Table, layout: Layout, *, seeds: int, steps: int | None) -> list[Phase]:
     """All phases; those of earlier seeds first, so that a stopped study holds whole seeds."""
-    phases = [_data(layout), *([] if table.slots is None else [_tokenizer(table.slots, layout)])]
+    phases = [_data(table, layout), *([] if table.slots is None else [_tokenizer(table.slots, layout)])]
     for seed in range(seeds):
         for row in table.rows:
             phases += [_training(table, layout, row, seed, steps), _measurement(table, layout, row, seed)]
     return phases
 
 
-def _data(layout: Layout) -> Phase:
+def _data(table: Table, layout: Layout) -> Phase:
     flags = {
         "--out": layout.data, "--clips": 480, "--val-clips": 8, "--test-clips": 40, "--video-clips": 0, "--evaluation-video-clips": 0,
         "--features": '["librosa","beat_phase"]', "--workers": 2,
+        **({"--free_dances": table.free_dances} if table.free_dances else {}),
     }  # fmt: skip
     return Phase("data", "data set", ("-m", "xdancer", "embedded", *_words(flags)), threads=2, weight=160.0)
 

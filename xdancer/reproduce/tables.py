@@ -31,6 +31,8 @@ class Table:
     """Length of each dance."""
     steps: int | None = None
     """Of each training; the config's own number by default."""
+    free_dances: float = 0.0
+    """Of the data set (`EmbeddedConfig.free_dances`)."""
     paired: tuple[str, ...] = ("cross-entropy", "F1", "kernel")
     """Columns whose difference from the reference row is given with an interval."""
     columns: Mapping[str, str] = field(default_factory=lambda: DANCES)
@@ -119,8 +121,10 @@ TABLES: dict[str, Table] = {
         slots=2,
     ),
     "control": Table(
-        question="Does a dance become what it is asked to be?",
+        question="Does a dance become what it is asked to be, where the song does not tell it?",
         config="studies/motion.yaml",
+        steps=800,
+        free_dances=1.0,
         rows={
             "both + parallel slots": _both(parallel_slots=True),
             "style and figures": _both(parallel_slots=True, styles=json.dumps(STYLES), motion_figures=True)
