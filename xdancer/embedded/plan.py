@@ -42,8 +42,8 @@ class EmbeddedConfig:
     seed: int = 0
     """Another seed, other clips; dancers and phrases come from fixed libraries."""
     free_dances: int | float = 0.0
-    """Share of the clips that are danced in a style of their own, whatever the song's, half of them to every second beat: what a dance is asked to
-    be can only be learned where the song does not tell it."""
+    """Share of the clips that are danced in a style of their own, whatever the song's, half of them to every second beat: what a dance is asked
+    to be can only be learned where the song does not tell it."""
 
     def __post_init__(self) -> None:
         for name in ("train_clips", "val_clips", "test_clips"):
@@ -113,9 +113,10 @@ def _plan_clip(config: EmbeddedConfig, split: str, index: int, dancer: int) -> C
     song_style = STYLES[(index + index // len(STYLES)) % len(STYLES)]
     grid = BeatGrid(float(rng.uniform(*DANCE_STYLES[song_style].tempo)), float(rng.uniform(0, PHRASES_PER_CLIP * PHRASE_BEATS)))
     style, dance_grid = _own_dance(config, split, index, song_style, grid)
+    phrases = phrase_names(style, split, seed=int(rng.integers(1 << 31)), count=PHRASES_PER_CLIP)
     return ClipPlan(
         key=f"{split}-{index:05d}", style=style, song_style=song_style, song=f"{split}-song-{config.seed}-{index:05d}",
-        identity=identity_name(split, dancer), phrases=tuple(phrase_names(style, split, seed=int(rng.integers(1 << 31)), count=PHRASES_PER_CLIP)),
+        identity=identity_name(split, dancer), phrases=tuple(phrases),
         grid=grid, dance_grid=dance_grid, energy=float(rng.uniform(0.8, 1.1)), accent=float(rng.uniform(0.85, 1.0)),
         video=index < config.with_video(split),
     )  # fmt: skip
