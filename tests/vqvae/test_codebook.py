@@ -80,7 +80,11 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
         subprocess.Popen([sys.executable, SUPPORT / "codebook_ranks.py", str(rank), "2", folder, str(STEPS)], env=environment)
         for rank in range(2)
     ]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    try:
+        assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    finally:
+        for process in processes:  # one that died leaves the other waiting in an exchange
+            process.kill()
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
