@@ -139,7 +139,7 @@ TABLES: dict[str, Table] = {
         config="studies/vqvae.yaml",
         rows={
             "five parts": {},
-            "single part": {f"{MODEL}single_part": True},
+            "single part": {f"{MODEL}single_part": True, f"{MODEL}encoder_width": 256},  # as much computation as the five encoders together
             "five parts, FSQ": {f"{MODEL}fsq_levels": "[8, 8, 8]", f"{MODEL}code_width": 3, f"{MODEL}beta": 0.0},
             "five parts, coordinates not weighted": {f"{MODEL}confidence_weighted": False},
         },
