@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if not {"ours", "transformers"} <= set(arguments.sides):
+        parser.error("--sides: ours and transformers are what the rows compare; name both")
     for threads in arguments.threads:
         if arguments.side:
             work(arguments.side, threads=threads, steps=arguments.steps, dropout=arguments.dropout, clock=arguments.clock)

@@ -123,6 +123,12 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
             if getattr(config, name, value) != value:
                 key = "segment_frames" if name == "frames" else name
                 raise ShardError(f"The model predicts {name} = {getattr(config, name)}, data.{key} is {value}. Give both the same value.")
+        history = getattr(config, "frames", 0) + getattr(config, "overlap_frames", 0)
+        if self.shape.history_frames < history:
+            raise ShardError(
+                f"A segment's context reaches back {history} frames (the model's frames + overlap_frames), data.history_frames is "
+                f"{self.shape.history_frames}. Set it to {history}."
+            )
         if tuple(getattr(config, "styles", ())) != self.styles:
             names = " and ".join("none" if not styles else ", ".join(styles) for styles in (config.styles, self.styles))
             raise ShardError(f"The model and data.styles name different styles: {names}. Give both the same names in the same order.")

@@ -1,6 +1,7 @@
 """`xdancer evaluate` on the command line: a folder's table is the library's, a model's dances are measured, bad input is one line."""
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -57,6 +58,22 @@ def test_a_model_is_measured_on_held_out_shards(tiny: ModuleType, tiny_models: P
         evaluate(model=tiny_models, data=data, out=tmp_path / "out", detector="none")
 
 
+def test_a_motion_model_is_measured_as_its_folder_recommends(
+    tiny: ModuleType, tiny_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "motion"
+    shutil.copytree(tiny_models, model)
+    shutil.rmtree(model / "video_diffusion")
+    index = json.loads((model / "model_index.json").read_text())
+    del index["stages"]["video_diffusion"]
+    (model / "model_index.json").write_text(json.dumps(index | {"sampling": {"temperature": 1.4, "top_p": 0.9}}))
+    data = tiny.write_split(tmp_path / "test", [tiny.make_clip(number) for number in range(2)])
+    figures = evaluate(model=model, data=data, out=tmp_path / "out", top_p=0.95, detector="none", device="cpu")
+    assert "drawn at temperature 1.4, top-p 0.95, smoothing 1" in capsys.readouterr().out
+    assert figures["n/gpt"] == 2
+    assert not any(name.startswith("video/") for name in figures)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -65,6 +82,7 @@ def test_a_model_is_measured_on_held_out_shards(tiny: ModuleType, tiny_models: P
         (["--generated", "nowhere"], "nowhere: nothing to evaluate"),
         (["--generated", "a", "--precision", "bf16"], "--precision bf16 belongs to --model"),
         (["--generated", "a", "--data", "b"], "--data belongs to --model"),
+        (["--generated", "a", "--top-p", "0.9"], "--top-p belongs to --model"),
         (["--model", "nowhere"], "--model needs --data SHARDS"),
         (["--model", "nowhere", "--data", "x", "--out", "y"], "nowhere"),
         (["--generated", "a", "--json", "no/such/folder.json"], "folder no/such does not exist"),

@@ -110,6 +110,7 @@ def test_evaluation_clips_are_the_same_every_time(root):
 class Config:
     frames: int = 16
     context_frames: int = 4
+    overlap_frames: int = 4
     music_lookahead_frames: int = 0
     music_features: dict[str, int] = field(default_factory=lambda: {"librosa": 35})
 
@@ -119,6 +120,7 @@ class Config:
     [
         (Config(frames=64), r"predicts frames = 64, data.segment_frames is 16"),
         (Config(context_frames=8), r"predicts context_frames = 8, data.context_frames is 4"),
+        (Config(overlap_frames=8), r"reaches back 24 frames .*data.history_frames is 20. Set it to 24"),
         (Config(music_lookahead_frames=8), r"reads 8 frames of music ahead, data.lookahead_frames is 0"),
         (Config(music_features={"librosa": 36}), r"'librosa' of width 36, .*train gives width 35"),
         (Config(music_features={"musicnn": 753}), r"'musicnn' of width 753, .*train gives none of that name"),

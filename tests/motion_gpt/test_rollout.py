@@ -63,12 +63,17 @@ def test_segments_see_overlap_context_previous_frames_and_their_own_music(
         return sample(gpt, segment, **settings)
 
     monkeypatch.setattr(rollout, "sample_frames", record)
+    tiny_gpt.music_mean.fill_(0.5)
     music = make_music(12)
     ids = generate_motion(tiny_gpt, music, start_tokens(), frames=8).ids
     (first, given_first), (second, given_second), (third, _) = seen
     assert (given_first, given_second) == (1, 2)
     assert first.context.eq(ABSENT).all()
     assert first.previous.eq(ABSENT).all()
+    silence = {
+        name: torch.zeros(2, 2 + tiny_gpt.config.music_lookahead_frames, width) for name, width in tiny_gpt.config.music_features.items()
+    }
+    assert torch.equal(first.context_music, tiny_gpt.stack_music(silence))  # as training pads, before the normalisation
     assert torch.equal(second.motion[:, :2], ids[:, 2:4])  # the overlap
     assert torch.equal(second.previous, ids[:, 0:2])
     assert torch.equal(second.context, ids[:, 0:2])

@@ -49,6 +49,13 @@ def test_a_reroll_keeps_all_else_and_the_first_frame(dances: dict[str, Path], to
     assert not edit.locked[0, 1:, 3:].any()
 
 
+def test_an_edit_that_ends_before_the_song_says_so(dances: dict[str, Path], tokenizer: VQVAE, capsys: pytest.CaptureFixture[str]) -> None:
+    read_edit(EditRequest(edit=dances["dance"], lock="head"), tokenizer, frames=FRAMES)
+    assert capsys.readouterr().out == ""
+    read_edit(EditRequest(edit=dances["dance"], lock="head"), tokenizer, frames=FRAMES + 8)
+    assert "12 of 20 frames; behind them nothing is locked" in capsys.readouterr().out
+
+
 def test_nothing_asked_for_locks_nothing(tokenizer: VQVAE) -> None:
     assert read_edit(EditRequest(), tokenizer, frames=FRAMES) == (None, None)
 
@@ -71,6 +78,9 @@ def test_unknown_parts_and_too_long_motions_are_refused(dances: dict[str, Path],
         (EditRequest(edit=dances["dance"], lock="feet"), "'feet'.*right_hand"),
         (EditRequest(seed_motion=dances["dance"]), "12 frames, the dance has 4"),
         (EditRequest(to=dances["dance"]), "The end has 12 frames"),
+        (EditRequest(edit=dances["dance"], keep="1,4"), "frame 4, .* share 4 frames"),
+        (EditRequest(edit=dances["dance"], keep=" "), "names no frames"),
+        (EditRequest(edit=dances["dance"], reroll=","), "--reroll ',': names no body part"),
     ):
         with pytest.raises(XDancerError, match=words):
             read_edit(request, tokenizer, frames=4)

@@ -1,11 +1,15 @@
 """Tables of studies: paired differences, rows and flags that exist, seams."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xdancer.application import config_path
+from xdancer.application import config_path, root
+from xdancer.commands.reproduce import _figures, _require_same
+from xdancer.demo.state import open_state
 from xdancer.errors import XDancerError
 from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.reproduce.measure import border_frames, border_ratio, last_validation
@@ -48,6 +52,32 @@ def test_unknown_rows_are_named() -> None:
     with pytest.raises(XDancerError, match="'papier': no such row"):
         chosen(TABLES["inputs"], ["papier"])
     assert set(chosen(TABLES["inputs"], ["paper"]).rows) == {"paper", "both"}
+
+
+def test_finished_runs_of_another_definition_are_not_shown(tmp_path: Path) -> None:
+    table = TABLES["tokenizer"]
+    layout = Layout(tmp_path, tmp_path / "data")
+    state = open_state(tmp_path / "runs", {})
+    phases = make_phases(table, layout, seeds=1, steps=None)
+    for phase in phases:
+        state.commands[phase.name] = " ".join(phase.command()).replace(str(root()), "/another/checkout")
+        state.finish(phase.name, 1.0)
+    _require_same(phases, state)  # where the checkout lies does not matter, nor that a run was continued
+    state.commands[phases[1].name] += " --ckpt_path last"
+    _require_same(phases, state)
+    changed = replace(table, rows={**table.rows, "single part": {"model.init_args.config.single_part": True}})
+    with pytest.raises(XDancerError, match=r"'train single part 0' was run as(?s:.*)encoder_width 256(?s:.*)Name another --out"):
+        _require_same(make_phases(changed, layout, seeds=1, steps=None), state)
+
+
+def test_the_table_shows_whatever_is_measured(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, tmp_path / "data")
+    for row, seed in (("both", 0), ("both", 1), ("paper", 0), ("look-ahead", 1)):
+        layout.run(row, seed).mkdir(parents=True)
+        layout.figures(row, seed).write_text(json.dumps({"gpt/beat_f1": 0.5 + seed}))
+    figures = _figures(TABLES["inputs"], layout)
+    assert {row: [run["gpt/beat_f1"] for run in runs] for row, runs in figures.items()} == {"paper": [0.5], "both": [0.5, 1.5]}
+    assert "| paper | 1 |" in markdown(figures, TABLES["inputs"])
 
 
 def test_a_jump_at_a_border_is_a_seam() -> None:

@@ -26,9 +26,9 @@ def evaluate(
     clips: int = 40,
     video_clips: int = 16,
     video_frames: int = 32,
-    temperature: float = 1.0,
-    top_p: float = 0.985,
-    smoothing: float = 1.0,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    smoothing: float | None = None,
     seed: int = 0,
     detector: DetectorChoice = "auto",
     json: Path | None = None,
@@ -42,16 +42,17 @@ def evaluate(
 
     Args:
         generated: evaluation folder with motion/ and video/, or a demo folder that holds one.
-        model: model folder of `xdancer export` or `xdancer demo`.
+        model: model folder of `xdancer export` or `xdancer demo`; one without a renderer only dances. `shipped` is the motion model in the
+            package.
         data: held-out shards, such as data/test; needed with --model.
         train: training shards for the null row "training mean"; only with --model.
         out: where the model's dances are written, as an evaluation folder; needed with --model.
         clips: dances, each to its own song; only with --model.
         video_clips: rendered clips; only with --model.
         video_frames: frames of each; only with --model.
-        temperature: of the motion tokens; only with --model.
-        top_p: draw motion tokens from the likeliest that add up to p; only with --model.
-        smoothing: of the generated poses over time, standard deviation in frames; only with --model.
+        temperature: of the motion tokens; the model's own by default (1); only with --model.
+        top_p: draw motion tokens from the likeliest that add up to p; the model's own by default (0.985); only with --model.
+        smoothing: of the generated poses over time, standard deviation in frames; the model's own by default (1); only with --model.
         seed: of sampling, bootstrap and distractors.
         detector: finds people again in rendered pictures; auto takes MediaPipe if installed. Without one those figures are null.
         json: also write the figures to this file.
@@ -61,10 +62,14 @@ def evaluate(
     Raises:
         XDancerError: nothing to evaluate, both or neither of --generated and --model, damaged files, a missing detector that was asked for.
     """
-    from xdancer.commands.inputs import make_sampling
+    from xdancer.commands.inputs import known, make_sampling, recommended_sampling
+    from xdancer.weights import shipped_motion
 
     place = select_device(device)
+    drawn = known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
     _check_choice(generated, model, data, out, precision)
+    if generated is not None and drawn:
+        raise XDancerError(f"--{next(iter(drawn)).replace('_', '-')} belongs to --model; with --generated no model runs. Leave it out.")
     if json is not None and not json.absolute().parent.is_dir():
         raise XDancerError(f"--json {json}: the folder {json.parent} does not exist. Create it first.")
     finder = make_finder(detector, str(place))
@@ -72,7 +77,9 @@ def evaluate(
     if model is not None:
         assert data is not None
         assert out is not None
-        sampling = make_sampling(temperature=temperature, top_p=top_p, smoothing=smoothing)
+        model = shipped_motion() if str(model) == "shipped" else model
+        sampling = make_sampling(**(recommended_sampling(model) | drawn))
+        print(f"drawn at temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, smoothing {sampling.smoothing:g}")
         _generate(model, data, train, out, clips, video_clips, video_frames, sampling, seed, place, precision)
     figures = measure(generated or out or Path(), detector=finder, seed=seed, device=place)
     show(figures)
@@ -121,16 +128,20 @@ def _generate(
     from xdancer.evaluation.folder import is_empty
     from xdancer.evaluation.model import dance_clips, render_clips
     from xdancer.pipelines.dance import DancePipeline
+    from xdancer.pipelines.folder import has_renderer
+    from xdancer.pipelines.motion import MotionPipeline
     from xdancer.progress import Steps
 
     if not is_empty(out):
         raise XDancerError(f"--out {out}: holds dances already. Choose another folder, or measure them with --generated {out}.")
-    pipeline = DancePipeline.from_pretrained(model, device=device, precision=precision)
+    kind = DancePipeline if has_renderer(model) else MotionPipeline
+    pipeline = kind.from_pretrained(model, device=device, precision=precision)
     with Steps() as progress:
         dance_clips(
             pipeline.tokenizer, pipeline.gpt, data, out, clips=clips, sampling=sampling, seed=seed, precision=precision, progress=progress
         )
-        render_clips(pipeline, data, out, train=train, clips=video_clips, frames=video_frames, seed=seed, progress=progress)
+        if isinstance(pipeline, DancePipeline):
+            render_clips(pipeline, data, out, train=train, clips=video_clips, frames=video_frames, seed=seed, progress=progress)
 
 
 def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int = 0, device: "torch.device | str" = "cpu") -> Figures:

@@ -1,10 +1,20 @@
 """`xdancer reproduce`: paired studies of stages 1 and 2 on the embedded data set, from nothing to a table."""
 
+import hashlib
+import itertools
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xdancer.errors import XDancerError
+
+if TYPE_CHECKING:
+    from xdancer.demo.phase import Phase
+    from xdancer.demo.state import State
+    from xdancer.reproduce.plan import Layout
+    from xdancer.reproduce.tables import Table
 
 
 def reproduce(
@@ -15,7 +25,7 @@ def reproduce(
 
     `inputs` asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `control` whether a dance becomes what
     it is asked to be, `window` repeats the inputs in the paper's window, `tokenizer` compares stage 1's. Each training takes one thread.
-    Interrupted and started again with the same flags it continues.
+    Interrupted and started again with the same flags it continues. The table shows all rows and seeds that the folder holds.
 
     Args:
         table: which comparison.
@@ -30,6 +40,7 @@ def reproduce(
     """
     from rich.console import Console
 
+    from xdancer.application import root
     from xdancer.demo.display import Display, clock
     from xdancer.demo.lock import hold
     from xdancer.demo.scheduler import run_phases
@@ -48,11 +59,14 @@ def reproduce(
     free = "_free" if study.free_dances else ""
     runs = (name if steps is None else f"{name}_{steps}") + free  # tables of one config, length and data set share their rows
     layout = Layout(root=out.absolute() / runs, data=out.absolute() / f"data{free}")
-    state = open_state(layout.root, {"config": study.config, "steps": steps})
+    text = (root() / "configs" / study.config).read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    state = open_state(layout.root, {"config": study.config, "digest": digest, "steps": steps})
     phases = make_phases(study, layout, seeds=seeds, steps=steps)
+    _require_same(phases, state)
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
-    figures = {row: [json.loads(layout.figures(row, seed).read_text()) for seed in range(seeds)] for row in study.rows}
+    figures = _figures(TABLES[table], layout)
     text = markdown(figures, study)
     write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures})
     write_text(layout.root / f"{table}.md", text)
@@ -60,3 +74,28 @@ def reproduce(
     print(text)
     console.print(f"{layout.root / table}.md, {table}.json; {clock(state.wall)} in all.", soft_wrap=True)
     return layout.root / f"{table}.md"
+
+
+def _require_same(phases: "Sequence[Phase]", state: "State") -> None:
+    """Refuse to show results of runs whose definition has changed since.
+
+    Raises:
+        XDancerError: names the phase and both command lines.
+    """
+    for phase in phases:
+        before, now = state.commands.get(phase.name), _bare(" ".join(["python", *phase.arguments]))
+        if phase.name in state.finished and before is not None and _bare(before) != now:
+            raise XDancerError(
+                f"{state.path}: {phase.name!r} was run as\n  {_bare(before)}\nand is now\n  {now}\nName another --out, or remove that folder."
+            )
+
+
+def _bare(command: str) -> str:
+    """A command line without interpreter, checkout and resuming."""
+    return re.sub(r"\S*/(?=train\.py |configs/)", "", command.partition(" ")[2]).removesuffix(" --ckpt_path last")
+
+
+def _figures(table: "Table", layout: "Layout") -> dict[str, list[dict[str, Any]]]:
+    """Row → figures of its seeds, of all rows that are measured."""
+    paths = {row: list(itertools.takewhile(Path.is_file, (layout.figures(row, seed) for seed in itertools.count()))) for row in table.rows}
+    return {row: [json.loads(path.read_text(encoding="utf-8")) for path in found] for row, found in paths.items() if found}

@@ -190,7 +190,7 @@ def _token_table(gpt: MotionGPT) -> tuple[Float[Tensor, "entry width"], Int[Tens
 
 
 def _beside_tokens(gpt: MotionGPT, segment: Segment) -> Float[Tensor, "batch position width"]:
-    """What enters at every position of the window besides its tokens: music, what kind of token is predicted, the place."""
+    """What enters at every position of the window besides its tokens: music, what kind of token is read, the place."""
     width = gpt.config.width
     music = F.linear(gpt.embed_music(segment), gpt.fuse.weight[:, -width:], gpt.fuse.bias)[:, gpt.music_rows] + gpt.kinds(gpt.token_kind)
     return torch.cat([gpt.embed_prefix(segment), gpt.placed(music, gpt.layout.music_length, gpt.layout.window)], dim=1)

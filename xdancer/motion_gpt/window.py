@@ -84,7 +84,7 @@ class Window:
             context_music = torch.cat([self._stacked(frame, 1) for frame in index], dim=1)
         else:
             context = ids.new_full((len(ids), config.context_frames, *shape[2:]), ABSENT)
-            context_music = music.new_zeros(len(ids), config.context_frames, music.shape[-1])
+            context_music = self._silence(config.context_frames)
         has_music = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         asked: dict[str, Any] = {name: value.expand(len(ids), *value.shape[1:]) for name, value in self.asked.items()}
         return replace(Segment(motion, context, previous, music, context_music, has_music), **asked)
@@ -93,6 +93,12 @@ class Window:
         """The locked tokens of the window's segment, None where there are none."""
         rows = self.edit.rows(self.begin, self.stop).locked.expand(len(self.past), -1, -1, -1)
         return rows if rows.any() else None
+
+    def _silence(self, count: int) -> Tensor:
+        """The music of frames before the dance as training shows it: zeros, normalised like all music."""
+        rows = count + self.gpt.config.music_lookahead_frames
+        zeros = {name: self.gpt.music_mean.new_zeros(len(self.past), rows, width) for name, width in self.gpt.config.music_features.items()}
+        return self.gpt.stack_music(zeros)
 
     def _frames(self, index: range | list[int]) -> Tensor:
         return self.past[:, [frame - self.first for frame in index]]

@@ -59,7 +59,7 @@ def read_edit(
             edits.append(MotionEdit.end_with(load_dance(request.to, tokenizer, place), frames=frames))
         if request.edit is not None:
             beginnings.append(load_dance(request.edit, tokenizer, place))
-            edits += _changes(request, beginnings[-1])
+            edits += _changes(request, beginnings[-1], frames=frames)
     except ValueError as error:
         raise XDancerError(str(error)) from error
     total = None
@@ -68,15 +68,28 @@ def read_edit(
     return total, MotionTokens(beginnings[0].ids[:, :1]) if beginnings else None
 
 
-def _changes(request: EditRequest, dance: MotionTokens) -> list[MotionEdit]:
-    changes = []
+def _changes(request: EditRequest, dance: MotionTokens, *, frames: int) -> list[MotionEdit]:
+    changes, length = [], min(frames, dance.ids.shape[1])
     if request.keep is not None:
-        changes.append(MotionEdit.keep_frames(dance, parse_frames(request.keep)))
+        kept = parse_frames(request.keep)
+        if max(kept) >= length:
+            raise XDancerError(
+                f"--keep {request.keep}: frame {max(kept)}, but the dance to keep it from and the new one share {length} frames."
+            )
+        changes.append(MotionEdit.keep_frames(dance, kept))
     if request.lock is not None:
-        changes.append(MotionEdit.lock_parts(dance, names(request.lock)))
+        changes.append(MotionEdit.lock_parts(dance, _parts("--lock", request.lock)))
     if request.reroll is not None:
-        changes += [MotionEdit.reroll_parts(dance, names(request.reroll)), MotionEdit.keep_frames(dance, [0])]
+        changes += [MotionEdit.reroll_parts(dance, _parts("--reroll", request.reroll)), MotionEdit.keep_frames(dance, [0])]
+    if length < frames and request.keep is None:
+        print(f"--edit {request.edit}: {length} of {frames} frames; behind them nothing is locked")
     return changes
+
+
+def _parts(flag: str, text: str) -> list[str]:
+    if not (found := names(text)):
+        raise XDancerError(f"{flag} {text!r}: names no body part. Write for example {flag} left_hand,right_hand.")
+    return found
 
 
 def names(text: str) -> list[str]:
@@ -97,4 +110,6 @@ def parse_frames(text: str) -> list[int]:
         if last < first:
             raise XDancerError(f"--keep {text}: {piece!r} is no range of frames. Write for example 0-30,90-120, the first frame is 0.")
         frames += range(first, last + 1)
+    if not frames:
+        raise XDancerError(f"--keep {text!r}: names no frames. Write for example 0-30,90-120, the first frame is 0.")
     return frames
