@@ -30,7 +30,7 @@ from xdancer.weights import shipped_motion
 LENGTHS = (304, 780, 1256, 1732, 2208)
 DEMO = MotionGPTConfig(
     layers=4, heads=4, width=128, frames=32, context_frames=4, overlap_frames=8, slots=2, music_features={"librosa": 35},
-    music_lookahead_frames=8, previous_frames=2,
+    music_lookahead_frames=8, previous_frames=2, parallel_slots=True, relative_positions=True,
 )  # fmt: skip
 DRAWN = SamplingConfig(top_p=0.985)
 """As the demo draws."""
