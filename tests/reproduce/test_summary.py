@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from xdancer.commands.reproduce import _figures, _require_same
 from xdancer.demo.state import open_state
 from xdancer.errors import XDancerError
 from xdancer.motion_gpt.model import MotionGPTConfig
-from xdancer.reproduce.measure import border_frames, border_ratio, last_validation
+from xdancer.reproduce.measure import WINDOWS, _kinetic, border_frames, border_ratio, last_validation, pooled_frechet
 from xdancer.reproduce.plan import Layout, make_phases
 from xdancer.reproduce.summary import markdown, paired
 from xdancer.reproduce.tables import TABLES, chosen
@@ -78,6 +79,27 @@ def test_the_table_shows_whatever_is_measured(tmp_path: Path) -> None:
     figures = _figures(TABLES["inputs"], layout)
     assert {row: [run["gpt/beat_f1"] for run in runs] for row, runs in figures.items()} == {"paper": [0.5], "both": [0.5, 1.5]}
     assert "| paper | 1 |" in markdown(figures, TABLES["inputs"])
+
+
+def test_the_frechet_distance_is_that_of_all_seeds_together(tiny: ModuleType, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = [tiny.make_clip(number, 200) for number in range(90)]
+    for clip in clips:
+        clip.pose[..., :2] += rng.normal(size=clip.pose[..., :2].shape).cumsum(0) * 0.002
+    train = tiny.write_split(tmp_path / "train", clips)
+    poses, runs = [clip.pose for clip in clips], [tmp_path / f"run{seed}" for seed in range(2)]
+    for run, dances in zip(runs, (poses[:45], poses[45:]), strict=True):
+        run.mkdir()
+        np.save(run / WINDOWS, _kinetic(dances, dances))
+    assert pooled_frechet(runs[:1], train) is None  # 270 windows of 54 numbers
+    assert pooled_frechet(runs, train) == pytest.approx(0, abs=1e-6)
+    faster = _kinetic([pose[::2] for pose in poses], poses)
+    np.save(runs[0] / WINDOWS, np.concatenate([faster, faster]))
+    assert pooled_frechet(runs, train) > 1
+    (runs[1] / WINDOWS).unlink()
+    assert pooled_frechet(runs, train) is None
+    text = markdown({"both": [{"gpt/beat_f1": 0.5}]}, TABLES["inputs"], {"Fréchet": {"both": 1.5}})
+    assert text.splitlines()[0].count("| Fréchet |") == text.splitlines()[2].count("| 1.500 |") == 1
 
 
 def test_a_jump_at_a_border_is_a_seam() -> None:

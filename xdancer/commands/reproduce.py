@@ -67,8 +67,9 @@ def reproduce(
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
     figures = _figures(TABLES[table], layout)
-    text = markdown(figures, study)
-    write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures})
+    pooled = {} if study.slots is None else {"Fréchet": _frechet(figures, layout)}
+    text = markdown(figures, study, pooled)
+    write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures, "pooled": pooled})
     write_text(layout.root / f"{table}.md", text)
     console.print(f"{study.question}\n", soft_wrap=True)
     print(text)
@@ -99,3 +100,10 @@ def _figures(table: "Table", layout: "Layout") -> dict[str, list[dict[str, Any]]
     """Row → figures of its seeds, of all rows that are measured."""
     paths = {row: list(itertools.takewhile(Path.is_file, (layout.figures(row, seed) for seed in itertools.count()))) for row in table.rows}
     return {row: [json.loads(path.read_text(encoding="utf-8")) for path in found] for row, found in paths.items() if found}
+
+
+def _frechet(figures: "dict[str, list[dict[str, Any]]]", layout: "Layout") -> dict[str, float | None]:
+    """Row → Fréchet distance of the dances of all its seeds together."""
+    from xdancer.reproduce.measure import pooled_frechet
+
+    return {row: pooled_frechet([layout.run(row, seed) for seed in range(len(runs))], layout.data / "train") for row, runs in figures.items()}

@@ -2,6 +2,7 @@
 
 import csv
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from xdancer.checkpoint import embedded_tokenizer, load_model
+from xdancer.data.reader import ShardReader
 from xdancer.errors import XDancerError
 from xdancer.evaluation.clips import Clip, read_clips
 from xdancer.evaluation.folder import write_json
 from xdancer.evaluation.model import BATCH, dance_pairs
 from xdancer.evaluation.tokenizer import tokenizer_figures, write_decoded
 from xdancer.metrics.beat_alignment import score_beats
-from xdancer.metrics.motion_table import MotionItem, beat_clip, evaluate_motion
+from xdancer.metrics.frechet import enough_for_frechet, frechet_distance
+from xdancer.metrics.motion_table import MotionItem, beat_clip, evaluate_motion, kinetic_windows
+from xdancer.metrics.pose import body_height
 from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.pipelines.pose_file import save_poses
@@ -24,6 +28,8 @@ from xdancer.reproduce.control import figure_figures, style_figures
 from xdancer.vqvae.model import VQVAE
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
+WINDOWS = "kinetic.npy"
+"""Kinetic features of a run's dances, beside its figures: for the Fréchet distance over all seeds together."""
 
 
 @torch.no_grad()
@@ -49,12 +55,36 @@ def measure_dances(*, data: Path, run: Path, figures: Path, clips: int = 40, fra
         MotionItem(clip.key, generated=dance, true=clip.pose, beats=np.asarray(clip.meta["beats"], np.float64), tempo=clip.meta["tempo"])
         for clip, dance in zip(chosen, dances, strict=True)
     ]
+    np.save(figures.with_name(WINDOWS), _kinetic(dances, [clip.pose for clip in chosen]))
     borders = [border_ratio(dance, border_frames(gpt.config, len(dance))) for dance in dances]
     extra = {
         "gpt/border_ratio": float(np.nanmean(borders)), "gpt/parameters": sum(parameter.numel() for parameter in gpt.parameters()),
         "gpt/beat_f1_by_clip": [_f1(item) for item in items], **last_validation(run),
     }  # fmt: skip
     write_json(figures, evaluate_motion(items, seed=seed) | extra | _asked(tokenizer, gpt, chosen, data.parent / "train", frames, seed))
+
+
+def _kinetic(
+    dances: Sequence[Float[NDArray, "_ 60 3"]], sizes: Sequence[Float[NDArray, "_ 60 3"]]
+) -> Float[NDArray, "window 54"]:  # fmt: skip
+    """Features of all windows of the dances, in the body heights that the true poses `sizes` have."""
+    heights = [body_height(pose) for pose in sizes]
+    return np.concatenate([kinetic_windows(dance, height) for dance, height in zip(dances, heights, strict=True) if np.isfinite(height)])
+
+
+def pooled_frechet(runs: Sequence[Path], train: Path) -> float | None:
+    """Fréchet distance of the kinetic features of some runs' dances together to those of the true training dances, z-scored by the latter.
+
+    None where the runs have fewer than ten windows per feature: one run's are too few.
+    """
+    if not all((run / WINDOWS).is_file() for run in runs):
+        return None
+    reader = ShardReader(train)
+    clips = [reader.pose(number, 0, int(reader.frames[number])) for number in range(len(reader))]
+    true = _kinetic(clips, clips)
+    made = np.concatenate([np.load(run / WINDOWS, allow_pickle=False) for run in runs])
+    mean, scale = true.mean(0), true.std(0).clip(min=1e-8)
+    return frechet_distance((made - mean) / scale, (true - mean) / scale) if enough_for_frechet(made, true) else None
 
 
 def _asked(tokenizer: VQVAE, gpt: MotionGPT, clips: list[Clip], train: Path, frames: int, seed: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy import stats
@@ -36,12 +37,15 @@ def paired(runs: Sequence[Figures], reference: Sequence[Figures], figure: str) -
     return Difference(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half)
 
 
-def markdown(rows: Mapping[str, Sequence[Figures]], table: Table) -> str:
-    """The table for people: one line per row, differences in the last columns."""
-    heads = ["row", "n", *table.columns, *(f"Δ {name}" for name in table.paired)]
+def markdown(
+    rows: Mapping[str, Sequence[Figures]], table: Table, pooled: Mapping[str, Mapping[str, float | None]] = MappingProxyType({})
+) -> str:  # fmt: skip
+    """The table for people: one line per row, differences in the last columns. `pooled`: further columns, figures of all seeds together."""
+    heads = ["row", "n", *table.columns, *pooled, *(f"Δ {name}" for name in table.paired)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for name, runs in rows.items():
         cells = [name, str(len(runs)), *(_number(mean_of(runs, figure)) for figure in table.columns.values())]
+        cells += [_number(column.get(name)) for column in pooled.values()]
         shared = min(len(runs), len(rows[table.reference]))
         for column in table.paired:
             found = None if name == table.reference else paired(runs[:shared], rows[table.reference][:shared], table.columns[column])
