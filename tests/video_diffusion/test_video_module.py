@@ -69,8 +69,9 @@ def test_both_phases(
     assert embedded_tokenizer(tmp_path / "last.ckpt")[0].config == image.tokenizer.config
 
     video = VideoDiffusionModule(
-        replace(config, temporal=True), tokenizer_folder, initial=tmp_path / "last.ckpt", train_spatial=False, optimizer=optimizer
-    )
+        replace(config, temporal=True), tokenizer_folder, initial=tmp_path / "last.ckpt", temporal_weights="new", train_spatial=False,
+        optimizer=optimizer,
+    )  # fmt: skip
     before = {name: value.clone() for name, value in video.model.state_dict().items()}
     fit(video, make_batch(config, frames=16), tmp_path / "b")
     changed = {name for name, value in video.model.state_dict().items() if not torch.allclose(value, before[name], atol=1e-6)}
@@ -107,6 +108,17 @@ def test_a_checkpoint_is_evaluated_without_the_files_it_was_made_from(
     again = bare()
     again.restore_tokenizer(tmp_path / "last.ckpt")  # as the command line does before it continues a run
     trainer().fit(again, data, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"), [(None, "temporal_weights is not set: .* Say `new`"), ("nowhere/mm.ckpt", "nowhere/mm.ckpt: no such file")]
+)
+def test_phase_b_says_where_its_motion_modules_start(
+    weights: str | None, words: str, tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    module = VideoDiffusionModule(replace(tiny, temporal=True), tokenizer_folder, temporal_weights=weights)
+    with pytest.raises(CheckpointError, match=words):
+        make_trainer(tmp_path, steps=1).fit(module, Batches(make_batch(tiny, frames=16), 1))
 
 
 def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path) -> None:

@@ -12,12 +12,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer, stage_source
+from xdancer.errors import CheckpointError
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch, VideoSample
 from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, tokenizer_inside
 from xdancer.video_diffusion.image_space import PatchSpace
 from xdancer.video_diffusion.loss import diffusion_loss, heatmap_loss
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.motion_weights import NEW, load_motion_weights
 from xdancer.video_diffusion.noise import fixed_draws
 from xdancer.video_diffusion.pretrained import load_pretrained
 from xdancer.video_diffusion.sampling import decode_frames, render_video
@@ -33,6 +35,8 @@ class VideoDiffusionModule(LightningModule):
         tokenizer: Path = Path("runs/vqvae/last.ckpt"),
         initial: Path | None = None,
         pretrained: Path | None = None,
+        temporal_weights: str | None = None,
+        allow_new: tuple[str, ...] = (),
         train_spatial: bool = True,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_schedule: LRSchedule = LRSchedule(),
@@ -43,7 +47,9 @@ class VideoDiffusionModule(LightningModule):
             config: sizes, noise schedule and helps.
             tokenizer: checkpoint of stage 1; frozen, and stored inside this stage's checkpoints.
             initial: checkpoint of the other phase to start from (phase b starts from phase a), or None.
-            pretrained: Stable Diffusion 1.5 folder in diffusers' layout (`unet`, optionally `motion_adapter`), or None for random weights.
+            pretrained: Stable Diffusion 1.5 folder in diffusers' layout (its `unet`), or None for random weights.
+            temporal_weights: phase b trains only with this said: `new`, or AnimateDiff's motion modules (checkpoint, or MotionAdapter folder).
+            allow_new: groups of motion modules that those may lack (`mid_block`).
             train_spatial: train UNet, ReferenceNet and embeddings; False leaves the motion decoder and the temporal modules (phase b).
             optimizer: called with the parameters that train.
             lr_schedule: factor on its rate over the run.
@@ -52,12 +58,15 @@ class VideoDiffusionModule(LightningModule):
         self.save_hyperparameters({"stage": "video_diffusion", "config": asdict(config)})  # plain data; a resumed run obeys a new rate
         self.tokenizer_path = stage_source(Path(tokenizer), "vqvae")
         self.initial, self.pretrained = initial and Path(initial), pretrained and Path(pretrained)
+        self.temporal_weights, self.allow_new = temporal_weights, tuple(allow_new)
         self.tokenizer, self._restored = None, False
         if self.tokenizer_path.exists():
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE), config)
         self.model = VideoDiffusion(config)
         if self.pretrained is not None and self.pretrained.exists():
             self._load_pretrained(self.pretrained)
+        if temporal_weights not in (None, NEW) and Path(temporal_weights).exists():
+            self._load_temporal()
         if self.tokenizer is not None and self.initial is not None and self.initial.exists():
             self._load_initial(self.initial)
         if not train_spatial:
@@ -77,6 +86,7 @@ class VideoDiffusionModule(LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self._require_files()
+            self._require_temporal()
         self.model.load_files()
         space = self.model.image_space
         if stage == "fit" and isinstance(space, PatchSpace) and not space.fitted:
@@ -201,6 +211,22 @@ class VideoDiffusionModule(LightningModule):
         if not self._restored and self.initial is not None and not self.initial.exists():
             self._load_initial(self.initial)
 
+    def _require_temporal(self) -> None:
+        """No phase b starts with motion modules of which nobody said where they come from.
+
+        Raises:
+            CheckpointError: the key is not set, or what it names is missing or does not fit.
+        """
+        if not self.model.config.temporal or self._restored:
+            return
+        if self.temporal_weights is None:
+            raise CheckpointError(
+                "temporal_weights is not set: where do the motion modules start? Say `new` (random, as if they were not there at first), or "
+                "name AnimateDiff's: --model.init_args.temporal_weights PATH."
+            )
+        if self.temporal_weights != NEW and not Path(self.temporal_weights).exists():
+            self._load_temporal()
+
     def _require_tokenizer(self) -> VQVAE:
         if self.tokenizer is None:
             self._embed_tokenizer(load_model(self.tokenizer_path, VQVAE), self.model.config)
@@ -216,6 +242,10 @@ class VideoDiffusionModule(LightningModule):
     def _load_pretrained(self, folder: Path) -> None:
         for report in load_pretrained(self.model, folder):
             rank_zero_info(str(report))
+
+    def _load_temporal(self) -> None:
+        assert self.temporal_weights is not None
+        rank_zero_info(str(load_motion_weights(self.model, self.temporal_weights, allow_new=self.allow_new)))
 
     def _load_initial(self, path: Path) -> None:
         load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path)

@@ -36,11 +36,13 @@ def skip_channels(channels: tuple[int, ...], layers: int) -> list[tuple[int, int
 
 def coordinate_map(channels: int, rows: int, columns: int) -> Float[Tensor, "1 channel rows columns"]:
     """Random directions of low-frequency waves over the plane: neighbouring cells start out distinguishable, and similar."""
-    generator = torch.Generator().manual_seed(0)
-    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
-    frequency = torch.randn(channels, 2, generator=generator) * 2.0
-    phase = torch.rand(channels, generator=generator) * 2 * math.pi
-    return torch.sin(frequency[:, :1, None] * x + frequency[:, 1:, None] * y + phase[:, None, None])[None]
+    with torch.device("cpu"):  # where the generator is, whatever the model is built on
+        generator = torch.Generator().manual_seed(0)
+        y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
+        frequency = torch.randn(channels, 2, generator=generator) * 2.0
+        phase = torch.rand(channels, generator=generator) * 2 * math.pi
+        waves = torch.sin(frequency[:, :1, None] * x + frequency[:, 1:, None] * y + phase[:, None, None])[None]
+    return waves.to(torch.get_default_device())
 
 
 def zero_convolution(channels: int, out_channels: int) -> nn.Conv2d:

@@ -1,5 +1,7 @@
-"""Weights that people have: SD1.5 folders of diffusers (unet, vae), AnimateDiff motion adapters, CLIP vision folders. Strict and loud."""
+"""Weights that people have: SD1.5 folders of diffusers (unet, vae), CLIP vision folders. Strict and loud."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +16,59 @@ from xdancer.video_diffusion.unet import MOTION_MODULES
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a folder brought."""
+    """What a file or folder brought."""
 
     source: str
     loaded: int
     """Tensors copied."""
-    new: tuple[str, ...]
-    """Weights of ours that keep their random start."""
-    widened: tuple[str, ...]
+    new: Mapping[str, int]
+    """Group → weights of ours that keep their random start."""
+    widened: tuple[str, ...] = ()
     """First convolutions with more input channels than the source's: the further ones start at zero."""
+    unused: tuple[str, ...] = ()
+    """Weights of theirs that have no place here."""
 
     def __str__(self) -> str:
-        fresh = f", {len(self.new)} stay new (first: {self.new[0]})" if self.new else ""
+        fresh = f", new: {', '.join(f'{group} ({count})' for group, count in self.new.items())}" if self.new else ""
         wide = f", widened with zeros: {', '.join(self.widened)}" if self.widened else ""
-        return f"{self.source}: {self.loaded} tensors loaded{fresh}{wide}"
+        left = f", {len(self.unused)} of theirs unused (first: {self.unused[0]})" if self.unused else ""
+        return f"{self.source}: {self.loaded} tensors loaded{fresh}{wide}{left}"
+
+
+def read_tensors(path: Path, *, folder_of: str) -> dict[str, Tensor]:
+    """All tensors of a .safetensors file, of a pickle without anything but tensors (.ckpt, .pth, .pt, .bin), or of a library's folder.
+
+    Wrappers that trainers leave around the names (`state_dict`, `module.`) are taken off.
+
+    Args:
+        path: file or folder.
+        folder_of: what kind of folder is expected, for messages.
+
+    Raises:
+        CheckpointError: missing, damaged, or a pickle that holds more than tensors.
+    """
+    if path.is_dir():
+        named = [path / name for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin") if (path / name).is_file()]
+        if not named:
+            raise CheckpointError(f"{path} is no {folder_of} folder (diffusion_pytorch_model.safetensors is missing).")
+        return read_tensors(named[0], folder_of=folder_of)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file. Give a {folder_of} folder, or a .safetensors, .ckpt or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors have kinds of their own
+        raise CheckpointError(f"{path} does not load as plain tensors ({type(error).__name__}): damaged, or it holds other objects.") from error
+    while isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no tensors by name.")
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
 def _from_folder(loader: Any, folder: str | Path, kind: str) -> Any:
@@ -85,24 +126,6 @@ def load_unet(model: VideoDiffusion, folder: str | Path) -> list[LoadReport]:
     return [_copy(unet, weights, source=f"{folder} → {name}", may_be_new=MOTION_MODULES) for name, unet in own.items()]
 
 
-def load_motion_adapter(model: VideoDiffusion, folder: str | Path) -> LoadReport:
-    """Copy a diffusers MotionAdapter folder (AnimateDiff) into the temporal modules.
-
-    Raises:
-        CheckpointError: no such folder, no temporal modules in the config, or sizes that do not fit.
-    """
-    from diffusers import MotionAdapter
-
-    if not model.config.temporal:
-        raise CheckpointError(f"{folder}: this config has no temporal modules. Load a motion adapter with `temporal: true` (phase b).")
-    weights = _from_folder(MotionAdapter, folder, "MotionAdapter").state_dict()
-    report = _copy(model.unet, weights, source=str(folder), may_be_new="")
-    missing = [name for name in report.new if MOTION_MODULES in name]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {len(missing)} temporal weights (first: {missing[0]}).")
-    return report
-
-
 def _copy(target: nn.Module, weights: dict[str, Tensor], *, source: str, may_be_new: str) -> LoadReport:
     own = target.state_dict()
     unexpected = [name for name in weights if name not in own]
@@ -127,11 +150,12 @@ def _copy(target: nn.Module, weights: dict[str, Tensor], *, source: str, may_be_
                 value = torch.zeros_like(own[name]) if name == "conv_in.weight" else own[name].clone()
                 value[part] = kept
             own[name].copy_(value)
-    return LoadReport(source, len(weights), tuple(new), tuple(sorted(widened)))
+    groups = Counter("motion modules" if MOTION_MODULES in name else name.partition(".")[0] for name in new)
+    return LoadReport(source, len(weights), dict(groups), tuple(sorted(widened)))
 
 
 def load_pretrained(model: VideoDiffusion, folder: str | Path) -> list[LoadReport]:
-    """An SD1.5 folder: its `unet`, and `motion_adapter` if it is there. (`vae` and the image encoder stay by path, in the config.)
+    """An SD1.5 folder's `unet`. (`vae` and the image encoder stay by path, in the config; motion modules: `motion_weights`.)
 
     Raises:
         CheckpointError: what the folder lacks or what does not fit.
@@ -139,7 +163,4 @@ def load_pretrained(model: VideoDiffusion, folder: str | Path) -> list[LoadRepor
     folder = Path(folder)
     if not (folder / "unet").is_dir():
         raise CheckpointError(f"{folder} has no sub-folder `unet`. Give a Stable Diffusion 1.5 folder in diffusers' layout.")
-    reports = load_unet(model, folder / "unet")
-    if model.config.temporal and (folder / "motion_adapter").is_dir():
-        reports.append(load_motion_adapter(model, folder / "motion_adapter"))
-    return reports
+    return load_unet(model, folder / "unet")
