@@ -4,14 +4,19 @@ from collections.abc import Callable
 
 import torch
 
+from xdancer.pose.render import draw_skeleton
 from xdancer.types import PoseBatch
-from xdancer.video_diffusion.pose_guider import skeleton_picture
 from xdancer.video_diffusion.warp import LimbWarp, body_height, fill_holes, limb_ends, steadied
+
+
+def picture_of(pose: PoseBatch, *, stick: int) -> torch.Tensor:
+    """A skeleton of 64×64 pixels in [0, 1], for want of a person."""
+    return torch.from_numpy(draw_skeleton(pose.to_array()[0], 64, 64, stick=stick)).permute(2, 0, 1)[None] / 255
 
 
 def test_the_same_pose_gives_back_the_portrait(standing: Callable[..., PoseBatch]) -> None:
     pose = standing(1, 1)
-    portrait = skeleton_picture(pose, 64, 64)[:, 0]
+    portrait = picture_of(pose, stick=1)
     warped = LimbWarp()(portrait, pose, pose)
     figure = warped.parts.sum(2) > 0.9
     inside = torch.nn.functional.interpolate(figure.float(), (64, 64)) > 0
@@ -22,7 +27,7 @@ def test_the_same_pose_gives_back_the_portrait(standing: Callable[..., PoseBatch
 
 def test_a_step_to_the_side_moves_the_person_and_uncovers_the_background(standing: Callable[..., PoseBatch]) -> None:
     pose, target = standing(1, 1), standing(1, 1, shift=0.5)
-    portrait = (skeleton_picture(pose, 64, 64, thickness=0.05)[:, 0] > 0.1).float()
+    portrait = (picture_of(pose, stick=2) > 0.1).float()
     warped = LimbWarp()(portrait, pose, target).picture[0, 0]
     assert warped[:, :, 44:52].mean() > 3 * warped[:, :, 26:38].mean()  # the person stands at column 48 and left column 32
     torch.testing.assert_close(warped[:, :, :16], portrait[0, :, :, :16])
