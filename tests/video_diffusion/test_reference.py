@@ -8,7 +8,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 
 from xdancer.types import PoseBatch, VideoBatch
 from xdancer.video_diffusion.loss import diffusion_loss
-from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.video_diffusion.model import Portrait, VideoDiffusion, VideoDiffusionConfig
 from xdancer.video_diffusion.reference import ReferenceNet, install_processors
 from xdancer.video_diffusion.unet import build_unet2d
 
@@ -70,6 +70,27 @@ def test_checkpointed_gradients_are_the_same(tiny: VideoDiffusionConfig, make_ba
         model(torch.ones(2, 3, 12, 8, 4), torch.tensor([7, 7]), portrait, model.encode_motion(portrait, codes, None)).square().sum().backward()
     pairs = zip(plain.named_parameters(), thrifty.named_parameters(), strict=True)
     assert all((a.grad is None and b.grad is None) or torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-4) for (_, a), (_, b) in pairs)
+
+
+@torch.no_grad()
+def test_an_absent_reference_is_not_read(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    """A dropped item attends to its own positions alone, in a batch with others and in guidance; zeros would take part of the attention."""
+    config = replace(tiny, dropped_reference="absent")
+    model, batch = VideoDiffusion(config).eval(), make_batch(config)
+    noisy, steps, codes = torch.randn(2, 2, 12, 8, 4), torch.tensor([7, 300]), torch.randn(2, 2, 30)
+
+    def predict(portrait: Portrait) -> torch.Tensor:
+        return model(noisy, steps, portrait, model.encode_motion(portrait, codes, None))
+
+    whole = model.encode_portrait(batch.reference, batch.reference_pose)
+    mixed = model.encode_portrait(batch.reference, batch.reference_pose, keep=torch.tensor([1.0, 0.0]))
+    kept, dropped, some = predict(whole), predict(model.drop(whole)), predict(mixed)
+    torch.testing.assert_close(some, torch.stack([kept[0], dropped[1]]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(kept, dropped, atol=1e-4)
+    zeros = VideoDiffusion(tiny).eval()
+    zeros.load_state_dict(model.state_dict())
+    blank = zeros.encode_portrait(batch.reference, batch.reference_pose, keep=torch.zeros(2))
+    assert not torch.allclose(zeros(noisy, steps, blank, zeros.encode_motion(blank, codes, None)), dropped, atol=1e-5)
 
 
 def test_portraits_do_not_mix(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:

@@ -73,6 +73,8 @@ class VideoDiffusionConfig:
     noise_offset: float = 0.05
     condition_drop: float = 0.1
     """Share of training items without portrait condition, which gives guidance."""
+    dropped_reference: Literal["zeros", "absent"] = "zeros"
+    """What self-attention reads of a portrait that is dropped: features of zeros, or nothing (AnimateAnyone's weights)."""
     steps: int = 30
     """DDIM steps when sampling, trailing spacing."""
     guidance: float = 3.5

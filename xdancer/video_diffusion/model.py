@@ -16,7 +16,7 @@ from xdancer.video_diffusion.image_space import PatchSpace, VAESpace
 from xdancer.video_diffusion.motion_decoder import MotionDecoder, MotionFeatures, MotionStyle
 from xdancer.video_diffusion.noise import make_scheduler
 from xdancer.video_diffusion.pose_guider import PoseGuider
-from xdancer.video_diffusion.reference import ReferenceFeatures, ReferenceNet, install_processors
+from xdancer.video_diffusion.reference import PRESENT, ReferenceFeatures, ReferenceNet, install_processors
 from xdancer.video_diffusion.unet import build_motion_unet, build_unet2d
 from xdancer.video_diffusion.warp import LIMBS, LimbWarp, steadied
 
@@ -119,17 +119,22 @@ class VideoDiffusion(nn.Module):
         self, picture: Float[Tensor, "batch 3 height width"], pose: PoseBatch, *, keep: Float[Tensor, " batch"] | None = None
     ) -> Portrait:
         """Features of portraits in [-1, 1] and their one-frame poses; `keep` 0 drops the condition of an item."""
+        whole = keep is None
         keep = torch.ones(len(picture), device=picture.device) if keep is None else keep
         latents = self.image_space.encode(picture)
         embedding = self.appearance(picture, pose) * keep[:, None, None]
         features = self.reference_net(latents, embedding)
-        features = {name: value * keep[:, None, None] for name, value in features.items()}
+        if self.config.dropped_reference == "zeros":
+            features = {name: value * keep[:, None, None] for name, value in features.items()}
+        elif not whole:
+            features = features | {PRESENT: keep > 0}
         return Portrait(picture, pose, latents, embedding, features, keep)
 
     def drop(self, portrait: Portrait) -> Portrait:
         """The unconditional branch of guidance."""
         zero = torch.zeros_like(portrait.keep)
-        features = {name: torch.zeros_like(value) for name, value in portrait.features.items()}
+        absent = self.config.dropped_reference == "absent"
+        features = {} if absent else {name: torch.zeros_like(value) for name, value in portrait.features.items()}
         return replace(portrait, embedding=torch.zeros_like(portrait.embedding), features=features, keep=zero)
 
     def encode_motion(

@@ -1,7 +1,7 @@
 """Weights that people have: SD1.5 folders of diffusers (unet, vae), CLIP vision folders. Strict and loud."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,14 +123,30 @@ def load_unet(model: VideoDiffusion, folder: str | Path) -> list[LoadReport]:
 
     weights = _from_folder(UNet2DConditionModel, folder, "UNet2DConditionModel").state_dict()
     own = {"UNet": model.unet, "ReferenceNet": model.reference_net.unet}
-    return [_copy(unet, weights, source=f"{folder} → {name}", may_be_new=MOTION_MODULES) for name, unet in own.items()]
+    return [copy_weights(unet, weights, source=f"{folder} → {name}", may_be_new=is_motion_module) for name, unet in own.items()]
 
 
-def _copy(target: nn.Module, weights: dict[str, Tensor], *, source: str, may_be_new: str) -> LoadReport:
+def is_motion_module(name: str) -> bool:
+    """Whether a UNet's weight is a temporal one."""
+    return MOTION_MODULES in name
+
+
+def copy_weights(target: nn.Module, weights: Mapping[str, Tensor], *, source: str, may_be_new: Callable[[str], bool]) -> LoadReport:
+    """Copy weights by name.
+
+    Args:
+        target: module that takes them.
+        weights: what there is.
+        source: for messages.
+        may_be_new: whether a name may be missing there.
+
+    Raises:
+        CheckpointError: names that the target does not have, that are missing, or shapes that differ.
+    """
     own = target.state_dict()
     unexpected = [name for name in weights if name not in own]
     new = [name for name in own if name not in weights]
-    lacking = [name for name in new if may_be_new not in name]
+    lacking = [name for name in new if not may_be_new(name)]
     widened = []
     for name in weights.keys() & own.keys():
         if name in ("conv_in.weight", "conv_out.weight", "conv_out.bias") and weights[name].shape != own[name].shape:

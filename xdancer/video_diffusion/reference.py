@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ReferenceFeatures = dict[str, Tensor]
-"""Processor name → (batch, position, channel), one entry per spatial self-attention."""
+"""Processor name → (batch, position, channel), one entry per spatial self-attention; under `PRESENT` (batch), which items may read theirs."""
+PRESENT = "present"
 
 
-def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Multi-head attention and output projection of a diffusers `Attention` from projected (batch, position, channel)."""
     query, key, value = (part.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value))
-    mixed = F.scaled_dot_product_attention(query, key, value)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
 
 
@@ -37,7 +38,7 @@ class ReferenceWriter:
 
 
 class ReferenceReader:
-    """Self-attention whose keys and values run over the own positions and those of the portrait."""
+    """Self-attention whose keys and values run over the own positions and those of the portrait, where there is one."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -45,12 +46,17 @@ class ReferenceReader:
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Any = None, reference: ReferenceFeatures | None = None,
                  **_: Any) -> Tensor:  # fmt: skip
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
-        if reference is not None:
+        mask = None
+        if reference is not None and self.name in reference:
             features = reference[self.name]
             frames = len(hidden_states) // len(features)
+            if PRESENT in reference:
+                own = torch.ones(len(hidden_states), key.shape[1], dtype=torch.bool, device=key.device)
+                theirs = reference[PRESENT].repeat_interleave(frames, 0)[:, None].expand(-1, features.shape[1])
+                mask = torch.cat([own, theirs], dim=1)[:, None, None]
             key = torch.cat([key, attn.to_k(features).repeat_interleave(frames, 0)], dim=1)
             value = torch.cat([value, attn.to_v(features).repeat_interleave(frames, 0)], dim=1)
-        return _attend(attn, attn.to_q(hidden_states), key, value)
+        return _attend(attn, attn.to_q(hidden_states), key, value, mask)
 
 
 class CrossAttention:
