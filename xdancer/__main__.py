@@ -19,10 +19,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
+    "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
 }
 
 
-POSITIONAL = {"features", "import", "prepare", "reproduce", "shards", "tokenize"}
+POSITIONAL = {"features", "import", "prepare", "reproduce", "shards", "tokenize", "weights"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor
 
 from xdancer.errors import CheckpointError
@@ -43,10 +44,9 @@ def load_motion_weights(model: VideoDiffusion, path: str | Path, *, allow_new: C
     if unknown := [group for group in allow_new if group not in GROUPS]:
         raise CheckpointError(f"allow_new {unknown[0]}: no group of motion modules. Choose among {', '.join(GROUPS)}.")
     theirs, positions = _read(Path(path))
-    own = {name: value for name, value in model.unet.state_dict().items() if MOTION_MODULES in name}
-    weights = {name: value for name, value in own.items() if not name.endswith(_POSITIONS)}
+    weights = {name: value for name, value in model.unet.state_dict().items() if MOTION_MODULES in name and not name.endswith(_POSITIONS)}
     _require_same_shapes(theirs, weights, path)
-    _require_same_positions(positions, {name: value for name, value in own.items() if name.endswith(_POSITIONS)}, path)
+    _require_sine_waves(positions, path)
     new = _new_groups(theirs, weights, path, allow_new)
     with torch.no_grad():
         for name in weights.keys() & theirs.keys():
@@ -75,14 +75,13 @@ def _require_same_shapes(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]
         raise CheckpointError(f"{path}: {len(wrong)} motion weights have other shapes than the config's: {shown}.")
 
 
-def _require_same_positions(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> None:
-    """Tables of 24 and of 32 positions hold the same waves; a table that holds something else would be lost without a word."""
-    for name, value in theirs.items():
+def _require_sine_waves(positions: Mapping[str, Tensor], path: str | Path) -> None:
+    """Tables of 24 and of 32 positions hold the same waves as ours; a table that holds something else would be lost without a word."""
+    for name, value in positions.items():
         rows = value.squeeze(0).float()
-        for mine in (table.squeeze(0) for key, table in own.items() if key.split(".")[:2] == name.split(".")[:2]):
-            shared = min(len(rows), len(mine))
-            if rows.shape[1] == mine.shape[1] and not torch.allclose(rows[:shared], mine[:shared], atol=2e-3):
-                raise CheckpointError(f"{path}: {name} is no table of sine waves; these motion modules number their frames in another way.")
+        waves = SinusoidalPositionalEmbedding(rows.shape[1], max_seq_length=len(rows)).pe.squeeze(0)
+        if not torch.allclose(rows, waves, atol=2e-3):
+            raise CheckpointError(f"{path}: {name} is no table of sine waves; these motion modules number their frames in another way.")
 
 
 def _new_groups(theirs: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path, allowed: Collection[str]) -> dict[str, int]:
