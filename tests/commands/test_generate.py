@@ -12,6 +12,7 @@ from PIL import Image
 
 from xdancer.__main__ import main
 from xdancer.media import probe, read_audio, read_stereo, read_video
+from xdancer.pipelines.folder import model_hash
 
 RATE = 44100
 
@@ -58,7 +59,7 @@ def generate(folder: Path, tiny_models: Path, tmp_path: Path):
     return run
 
 
-def test_the_songs_clicks_are_heard_at_their_frames(generate, folder: Path, tmp_path: Path) -> None:
+def test_the_songs_clicks_are_heard_at_their_frames(generate, folder: Path, tiny_models: Path, tmp_path: Path) -> None:
     code, out = generate(side_by_side=tmp_path / "both.mp4", save_pose=tmp_path / "dance.npy", temperature=0.9, top_k=8, top_p=0.95, steps=2)
     assert code == 0
     info = probe(out)
@@ -74,7 +75,10 @@ def test_the_songs_clicks_are_heard_at_their_frames(generate, folder: Path, tmp_
     assert pose.shape == (105, 60, 3)
     with av.open(str(out)) as container:
         notes = json.loads(container.metadata["comment"])
+        assert container.metadata["digital_source_type"].endswith("/trainedAlgorithmicMedia")
     assert (notes["seed"], notes["temperature"], notes["generated"]) == (0, 0.9, True)
+    assert notes["model"] == model_hash(tiny_models)
+    assert len(notes["model"]) == 16
 
 
 def test_sizes_seconds_and_seeds(generate, tmp_path: Path) -> None:

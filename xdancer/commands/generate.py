@@ -8,6 +8,9 @@ from xdancer.commands.inputs import SAMPLE_RATE, check_outputs, known, listened,
 from xdancer.device import DeviceName, Precision, select_device
 from xdancer.errors import XDancerError
 
+AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""IPTC's mark of media that a trained model made."""
+
 if TYPE_CHECKING:
     from xdancer.commands.stage import Stage
     from xdancer.pipelines.motion import Wishes
@@ -98,6 +101,8 @@ def generate(
     """
     from xdancer.commands.stage import set_stage, set_task
     from xdancer.pipelines.edits import EditRequest
+    from xdancer.pipelines.folder import model_hash
+    from xdancer.weights import shipped_motion
 
     preview = preview or window
     _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates)
@@ -112,7 +117,8 @@ def generate(
     wishes, start, frames = set_task(stage, request, image=image, pose=pose, seconds=seconds, sampling=sampling, asked=asked)
     print(f"device {place}, precision {precision}, model {model or 'shipped with xdancer'}")
     notes = {
-        "seed": seed, "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg,
+        "model": model_hash(shipped_motion() if model is None else model), "seed": seed,
+        "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg,
         "candidates": candidates, **drawn, **asked,
     }  # fmt: skip
     live = preview_path(out) if preview else None
@@ -204,7 +210,8 @@ def _take_preview(live: Path, out: Path) -> None:
 def _tags(notes: dict[str, Any]) -> dict[str, str]:
     import xdancer
 
-    return {"title": "xdancer", "comment": json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})}
+    comment = json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})
+    return {"title": "xdancer", "digital_source_type": AI_MADE, "comment": comment}
 
 
 def _render(

@@ -3,6 +3,7 @@
 A folder without `video_diffusion` holds a motion model: it dances, and renders nothing.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -115,6 +116,12 @@ def read_index(folder: Path) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path} is damaged (no fingerprint of {', '.join(missing)}). Export the model again: xdancer export.")
     return index
+
+
+def model_hash(folder: Path) -> str:
+    """Sixteen digits that name the stages of a model folder together; errors as in `read_index`."""
+    stages = sorted((name, stage["fingerprint"]) for name, stage in read_index(folder)["stages"].items())
+    return hashlib.sha256(json.dumps(stages).encode()).hexdigest()[:16]
 
 
 def has_renderer(folder: Path) -> bool:
