@@ -36,7 +36,7 @@ class _Layer(NamedTuple):
     norm_2: Function
     widen: Function
     narrow: Function
-    cache: Float[Tensor, "2 batch head position width"]
+    cache: Float[Tensor, "2 batch head width position"]
 
 
 class Decoder:
@@ -53,8 +53,9 @@ class Decoder:
 
     row: Int[Tensor, "batch column group"]
     """Tokens of the window as `MotionGPT.token_row` gives them; `TokenLayout.segment_column` is where the segment begins."""
-    cache: Float[Tensor, "layer 2 batch head position width"]
-    """Keys and values, those of the first `filled` positions."""
+    cache: Float[Tensor, "layer 2 batch head width position"]
+    """Keys and values, those of the first `filled` positions. Positions lie side by side in the memory of `WIDE` models on a CPU, whose single
+    queries read them twice as fast so; elsewhere the numbers of a position do, and this is a view."""
 
     def __init__(self, gpt: MotionGPT, *, half: bool | None = None) -> None:
         self.gpt, self.half, self.filled = gpt, half, 0
@@ -75,8 +76,12 @@ class Decoder:
     def _prepare(self, rows: int, half: bool) -> None:
         """Memory and weights for a batch of `rows`."""
         gpt, config = self.gpt, self.gpt.config
-        shape = (config.layers, 2, rows, config.heads, gpt.layout.window, config.width // config.heads)
-        self.cache = torch.empty(shape, device=gpt.head.device)
+        self._side_by_side = gpt.head.device.type == "cpu" and config.width >= WIDE
+        shape, numbers, positions = (config.layers, 2, rows, config.heads), config.width // config.heads, gpt.layout.window
+        if self._side_by_side:
+            self.cache = torch.empty(*shape, numbers, positions)
+        else:
+            self.cache = torch.empty(*shape, positions, numbers, device=gpt.head.device).transpose(-1, -2)
         self._layers = [_layer(block, cache, half) for block, cache in zip(gpt.transformer.h, self.cache, strict=True)]
         self._last_norm, self._heads = _norm(gpt.transformer.ln_f), [head.T for head in gpt.head]
         self._table, self._offsets = _token_table(gpt)
@@ -106,9 +111,14 @@ class Decoder:
         grid = layer.attention(layer.norm_1(x)).view(batch, length, 3, layer.cache.shape[2], -1).permute(2, 0, 3, 1, 4)
         if self.gpt.turn is not None:
             grid = torch.cat([rotate(grid[:2], self.gpt.turn[start:stop]), grid[2:]])
-        layer.cache.narrow(3, start, length).copy_(grid[1:])
-        keys, values = layer.cache.narrow(3, 0, stop).unbind()
-        y = F.scaled_dot_product_attention(grid[0], keys, values, attn_mask=mask, is_causal=mask is None and length > 1)
+        layer.cache.narrow(4, start, length).copy_(grid[1:].transpose(-1, -2))
+        keys, values = layer.cache.narrow(4, 0, stop).unbind()
+        if length == 1 and self._side_by_side:
+            weights = torch.matmul(grid[0] * grid.shape[-1] ** -0.5, keys).softmax(-1)
+            y = torch.matmul(weights, values.transpose(-1, -2))
+        else:
+            keys, values = keys.transpose(-1, -2), values.transpose(-1, -2)
+            y = F.scaled_dot_product_attention(grid[0], keys, values, attn_mask=mask, is_causal=mask is None and length > 1)
         return layer.projection(y.transpose(1, 2).reshape(batch, length, width))
 
     def _embed(self, start: int, stop: int) -> Float[Tensor, "batch position width"]:
@@ -153,6 +163,9 @@ def _linear(layer: nn.Linear, half: bool, rows: int) -> Function:
     if half and (wide or not cpu):
         weight, bias = weight.bfloat16(), bias.bfloat16()
         return lambda x: F.linear(x.bfloat16(), weight, bias).float()
+    if cpu and wide and rows == 1 and torch.backends.cpu.get_cpu_capability() != "AVX512":
+        across = weight.T.contiguous()
+        return lambda x: torch.addmm(bias, x.flatten(0, -2), across).unflatten(0, x.shape[:-1])
     if fbgemm and wide and rows <= 2:
         return _two_fp16(weight, bias)
     if cpu and wide and rows > 2 and torch.backends.mkldnn.is_available():
@@ -172,7 +185,8 @@ def _fp16(weight: Tensor, bias: Tensor) -> Function:
 def _two_fp16(weight: Tensor, bias: Tensor) -> Function:
     """Weights as sums of two fp16 numbers, as many bytes as fp32, read faster.
 
-    One and two rows take 15 and 16 ms through GPT-2 small's matrices; the best products of fp32 matrices that torch has take 19 and 30.
+    With AVX512 one and two rows take 15 and 16 ms through GPT-2 small's matrices; the best products of fp32 matrices that torch has take 19
+    and 30. With AVX2 one row takes 47 ms, in fp32 35.
     """
     high = weight.half().float()
     product = _fp16(torch.cat([high, (weight - high) / LOW], dim=1), bias)
