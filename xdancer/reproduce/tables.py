@@ -152,7 +152,7 @@ TABLES: dict[str, Table] = {
     "window": Table(
         question="The same inputs with the paper's 6 slots and segments of 64 frames, slots drawn together, relative positions",
         config="studies/motion_window.yaml",
-        rows=_INPUTS,
+        rows={"no further inputs" if name == "paper" else name: flags for name, flags in _INPUTS.items()},
         reference="both",
         slots=6,
     ),
