@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,11 @@ def test_a_longer_start_is_kept(tiny_gpt: MotionGPT, make_music) -> None:
     assert torch.equal(tokens[:, :7], start.ids)
     with pytest.raises(ValueError, match="start has 7 frames"):
         generate_motion(tiny_gpt, make_music(20), start, frames=6)
+
+
+@pytest.mark.parametrize("change", [{"context_frames": 0}, {"global_music": False}, {"parallel_slots": True, "relative_positions": True}])
+def test_every_variant_dances(make_gpt: Callable[..., MotionGPT], make_music, change: dict) -> None:
+    assert generate_motion(make_gpt(**change), make_music(12), start_tokens(), frames=9).ids.shape == (2, 9, 3, 2)
 
 
 def test_segments_see_overlap_context_previous_frames_and_their_own_music(

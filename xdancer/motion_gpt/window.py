@@ -96,9 +96,9 @@ class Window:
 
     def _silence(self, count: int) -> Tensor:
         """The music of frames before the dance as training shows it: zeros, normalised like all music."""
-        rows = count + self.gpt.config.music_lookahead_frames
+        rows = max(count, 1) + self.gpt.config.music_lookahead_frames
         zeros = {name: self.gpt.music_mean.new_zeros(len(self.past), rows, width) for name, width in self.gpt.config.music_features.items()}
-        return self.gpt.stack_music(zeros)
+        return self.gpt.stack_music(zeros)[:, :count]
 
     def _frames(self, index: range | list[int]) -> Tensor:
         return self.past[:, [frame - self.first for frame in index]]
