@@ -69,7 +69,7 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
         flags["--model.init_args.tokenizer"] = layout.tokenizer / "last.ckpt"
     if steps is not None:
         flags |= {f"--{key}": steps for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
-    flags |= {f"--{key}": value for key, value in table.rows[row].items()}
+    flags |= {f"--{key}": value for key, value in {**table.shared, **table.rows[row]}.items()}
     arguments = (str(root() / "train.py"), "fit", *_words(flags))
     return Phase(
         f"train {name}",

@@ -31,6 +31,8 @@ class Table:
     """Length of each dance."""
     steps: int | None = None
     """Of each training; the config's own number by default."""
+    shared: Flags = field(default_factory=dict)
+    """What all rows change in the config."""
     free_dances: float = 0.0
     """Of the data set (`EmbeddedConfig.free_dances`)."""
     paired: tuple[str, ...] = ("cross-entropy", "F1", "kernel")
@@ -97,6 +99,7 @@ TABLES: dict[str, Table] = {
         question="Which inputs make beat synchrony learnable?",
         config="studies/motion.yaml",
         steps=1600,
+        shared={"model.init_args.optimizer.init_args.lr": 2.0e-3},
         rows=_INPUTS
         | {
             "both + beat phase": _both() | _PHASE,
