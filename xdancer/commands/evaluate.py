@@ -78,7 +78,8 @@ def evaluate(
         assert data is not None
         assert out is not None
         model = shipped_motion() if str(model) == "shipped" else model
-        sampling = make_sampling(**(recommended_sampling(model) | drawn))
+        found = recommended_sampling(model) | drawn
+        sampling = make_sampling(temperature=found["temperature"], top_p=found["top_p"], smoothing=found["smoothing"])
         print(f"drawn at temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, smoothing {sampling.smoothing:g}")
         _generate(model, data, train, out, clips, video_clips, video_frames, sampling, seed, place, precision)
     figures = measure(generated or out or Path(), detector=finder, seed=seed, device=place)

@@ -7,6 +7,7 @@ print(report)
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
@@ -79,7 +80,7 @@ def _require_sine_waves(positions: Mapping[str, Tensor], path: str | Path) -> No
     """Tables of 24 and of 32 positions hold the same waves as ours; a table that holds something else would be lost without a word."""
     for name, value in positions.items():
         rows = value.squeeze(0).float()
-        waves = SinusoidalPositionalEmbedding(rows.shape[1], max_seq_length=len(rows)).pe.squeeze(0)
+        waves = cast(Tensor, SinusoidalPositionalEmbedding(rows.shape[1], max_seq_length=len(rows)).pe).squeeze(0)
         if not torch.allclose(rows, waves, atol=2e-3):
             raise CheckpointError(f"{path}: {name} is no table of sine waves; these motion modules number their frames in another way.")
 
