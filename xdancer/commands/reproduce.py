@@ -40,7 +40,7 @@ def reproduce(
     """
     from rich.console import Console
 
-    from xdancer.application import root
+    from xdancer.application import config_path
     from xdancer.demo.display import Display, clock
     from xdancer.demo.lock import hold
     from xdancer.demo.scheduler import run_phases
@@ -59,7 +59,7 @@ def reproduce(
     free = "_free" if study.free_dances else ""
     runs = (name if steps is None else f"{name}_{steps}") + free  # tables of one config, length and data set share their rows
     layout = Layout(root=out.absolute() / runs, data=out.absolute() / f"data{free}")
-    text = (root() / "configs" / study.config).read_text(encoding="utf-8")
+    text = config_path(study.config).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     state = open_state(layout.root, {"config": study.config, "digest": digest, "steps": steps})
     phases = make_phases(study, layout, seeds=seeds, steps=steps)

@@ -3,6 +3,7 @@
 import csv
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,14 @@ def _kinetic(
     return np.concatenate([kinetic_windows(dance, height) for dance, height in zip(dances, heights, strict=True) if np.isfinite(height)])
 
 
+@cache
+def _true_kinetic(train: Path) -> Float[NDArray, "window 54"]:
+    """Features of the true training dances; all rows of a table are compared with the same ones."""
+    reader = ShardReader(train)
+    clips = [reader.pose(number, 0, int(reader.frames[number])) for number in range(len(reader))]
+    return _kinetic(clips, clips)
+
+
 def pooled_frechet(runs: Sequence[Path], train: Path) -> float | None:
     """Fréchet distance of the kinetic features of some runs' dances together to those of the true training dances, z-scored by the latter.
 
@@ -79,9 +88,7 @@ def pooled_frechet(runs: Sequence[Path], train: Path) -> float | None:
     """
     if not all((run / WINDOWS).is_file() for run in runs):
         return None
-    reader = ShardReader(train)
-    clips = [reader.pose(number, 0, int(reader.frames[number])) for number in range(len(reader))]
-    true = _kinetic(clips, clips)
+    true = _true_kinetic(train)
     made = np.concatenate([np.load(run / WINDOWS, allow_pickle=False) for run in runs])
     mean, scale = true.mean(0), true.std(0).clip(min=1e-8)
     return frechet_distance((made - mean) / scale, (true - mean) / scale) if enough_for_frechet(made, true) else None

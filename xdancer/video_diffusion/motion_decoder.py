@@ -45,9 +45,9 @@ def coordinate_map(channels: int, rows: int, columns: int) -> Float[Tensor, "1 c
     return waves.to(torch.get_default_device())
 
 
-def zero_convolution(channels: int, out_channels: int) -> nn.Conv2d:
-    """1×1 convolution that says nothing at the start."""
-    convolution = nn.Conv2d(channels, out_channels, 1)
+def zero_convolution(channels: int, out_channels: int, *, kernel: int = 1) -> nn.Conv2d:
+    """Convolution that keeps the size and says nothing at the start."""
+    convolution = nn.Conv2d(channels, out_channels, kernel, padding=kernel // 2)
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from xdancer.pose.render import draw_skeleton
 from xdancer.types import PoseBatch
+from xdancer.video_diffusion.motion_decoder import zero_convolution
 
 CHANNELS = (16, 32, 96, 256)
 """Of the picture at full size, a half, a quarter and an eighth (Moore-AnimateAnyone)."""
@@ -44,9 +45,7 @@ class PoseGuider(nn.Module):
         for before, after in itertools.pairwise(channels[: halvings + 1]):
             self.blocks.append(nn.Conv2d(before, before, 3, padding=1))
             self.blocks.append(nn.Conv2d(before, after, 3, padding=1, stride=2))
-        self.conv_out = nn.Conv2d(channels[halvings], out_channels, 3, padding=1)
-        for parameter in self.conv_out.parameters():
-            nn.init.zeros_(parameter)
+        self.conv_out = zero_convolution(channels[halvings], out_channels, kernel=3)
 
     def forward(self, pose: PoseBatch, height: int, width: int) -> Float[Tensor, "batchframe channel rows columns"]:
         hidden = F.silu(self.conv_in(skeleton_pictures(pose, height, width).flatten(0, 1)))

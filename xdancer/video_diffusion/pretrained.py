@@ -166,7 +166,7 @@ def copy_weights(target: nn.Module, weights: Mapping[str, Tensor], *, source: st
                 value = torch.zeros_like(own[name]) if name == "conv_in.weight" else own[name].clone()
                 value[part] = kept
             own[name].copy_(value)
-    groups = Counter("motion modules" if MOTION_MODULES in name else name.partition(".")[0] for name in new)
+    groups = Counter("motion modules" if is_motion_module(name) else name.partition(".")[0] for name in new)
     return LoadReport(source, len(weights), dict(groups), tuple(sorted(widened)))
 
 
