@@ -29,7 +29,7 @@ def sd15(folder: Path, *, out: Path = Path("weights/stable-diffusion-v1-5")) -> 
     """
     from xdancer.video_diffusion.pretrained import load_autoencoder, load_pretrained
 
-    model = _meta("configs/video_image.yaml")
+    model = _meta("video_image.yaml")
     for report in load_pretrained(model, folder):
         print(report)
     channels = load_autoencoder(folder / "vae").config.latent_channels
@@ -70,7 +70,7 @@ def animatediff(path: Path, *, allow_new: list[str] | None = None) -> None:
     """
     from xdancer.video_diffusion.motion_weights import load_motion_weights
 
-    print(load_motion_weights(_meta("configs/video_temporal.yaml"), path, allow_new=allow_new or ()))
+    print(load_motion_weights(_meta("video_temporal.yaml"), path, allow_new=allow_new or ()))
     new = f" --model.init_args.allow_new '[{', '.join(allow_new)}]'" if allow_new else ""
     print(f"python train.py fit --config configs/video_temporal.yaml --model.init_args.temporal_weights {path}{new}")
 
@@ -114,10 +114,10 @@ def _meta(config: str) -> "VideoDiffusion":
     import torch
     import yaml
 
-    from xdancer.application import root
+    from xdancer.application import config_path
     from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 
-    run = yaml.safe_load((root() / config).read_text(encoding="utf-8"))
+    run = yaml.safe_load(config_path(config).read_text(encoding="utf-8"))
     with torch.device("meta"):
         return VideoDiffusion(VideoDiffusionConfig(**run["model"]["init_args"]["config"]))
 
