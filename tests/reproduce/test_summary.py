@@ -49,6 +49,13 @@ def test_every_table_names_a_config_and_its_reference(name: str, tmp_path: Path)
     assert all(set(phase.needs) <= {other.name for other in phases} for phase in phases)
 
 
+def test_trainings_go_where_they_are_asked_to() -> None:
+    """And nothing else: data and measurements know no accelerator."""
+    phases = make_phases(TABLES["inputs"], Layout(Path("study"), Path("data")), seeds=1, steps=None, accelerator="cuda")
+    for phase in phases:
+        assert (phase.arguments[-2:] == ("--trainer.accelerator", "cuda")) == phase.name.startswith(("train", "vqvae"))
+
+
 def test_unknown_rows_are_named() -> None:
     with pytest.raises(XDancerError, match="'papier': no such row"):
         chosen(TABLES["inputs"], ["papier"])
@@ -66,6 +73,7 @@ def test_finished_runs_of_another_definition_are_not_shown(tmp_path: Path) -> No
     _require_same(phases, state)  # where the checkout lies does not matter, nor that a run was continued
     state.commands[phases[1].name] += " --ckpt_path last"
     _require_same(phases, state)
+    _require_same(make_phases(table, layout, seeds=1, steps=None, accelerator="cuda"), state)  # nor on what it computed
     changed = replace(table, rows={**table.rows, "single part": {"model.init_args.config.single_part": True}})
     with pytest.raises(XDancerError, match=r"'train single part 0' was run as(?s:.*)encoder_width 256(?s:.*)Name another --out"):
         _require_same(make_phases(changed, layout, seeds=1, steps=None), state)

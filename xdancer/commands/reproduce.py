@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def reproduce(
     table: Literal["inputs", "ablations", "control", "window", "tokenizer"], *, out: Path = Path("runs/reproduce"), seeds: int = 5,
-    steps: int | None = None, rows: list[str] | None = None, jobs: int = 2,
+    steps: int | None = None, rows: list[str] | None = None, jobs: int = 2, accelerator: Literal["cpu", "cuda"] = "cpu",
 ) -> Path:  # fmt: skip
     """Train every row of a table from several seeds and compare them on the same held-out songs.
 
@@ -34,6 +34,7 @@ def reproduce(
         steps: optimiser steps of each training; the table's own number by default.
         rows: only these rows (and the one they are compared with).
         jobs: trainings side by side, one thread each.
+        accelerator: where the trainings compute; on a GPU those side by side share it. Dances are drawn on the CPU either way.
 
     Raises:
         XDancerError: an unknown row, a folder of another study, or a phase that failed.
@@ -62,7 +63,7 @@ def reproduce(
     text = config_path(study.config).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     state = open_state(layout.root, {"config": study.config, "digest": digest, "steps": steps})
-    phases = make_phases(study, layout, seeds=seeds, steps=steps)
+    phases = make_phases(study, layout, seeds=seeds, steps=steps, accelerator=accelerator)
     _require_same(phases, state)
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
@@ -92,8 +93,8 @@ def _require_same(phases: "Sequence[Phase]", state: "State") -> None:
 
 
 def _bare(command: str) -> str:
-    """A command line without interpreter, checkout and resuming."""
-    return re.sub(r"\S*/(?=train\.py |configs/)", "", command.partition(" ")[2]).removesuffix(" --ckpt_path last")
+    """A command line without interpreter, checkout, accelerator and resuming."""
+    return re.sub(r"\S*/(?=train\.py |configs/)| --trainer\.accelerator \S+", "", command.partition(" ")[2]).removesuffix(" --ckpt_path last")
 
 
 def _figures(table: "Table", layout: "Layout") -> dict[str, list[dict[str, Any]]]:

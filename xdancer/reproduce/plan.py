@@ -1,7 +1,7 @@
 """A table as phases: data, one tokenizer, then for every seed and row a training and its measurement, seed by seed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xdancer.application import root
@@ -31,13 +31,19 @@ class Layout:
         return self.run(row, seed) / "figures.json"
 
 
-def make_phases(table: Table, layout: Layout, *, seeds: int, steps: int | None) -> list[Phase]:
+def make_phases(table: Table, layout: Layout, *, seeds: int, steps: int | None, accelerator: str = "cpu") -> list[Phase]:
     """All phases; those of earlier seeds first, so that a stopped study holds whole seeds."""
     phases = [_data(table, layout), *([] if table.slots is None else [_tokenizer(table.slots, layout)])]
     for seed in range(seeds):
         for row in table.rows:
             phases += [_training(table, layout, row, seed, steps), _measurement(table, layout, row, seed)]
-    return phases
+    if accelerator == "cpu":  # the configs' own
+        return phases
+    return [_placed(phase, accelerator) if phase.run_dir is not None else phase for phase in phases]
+
+
+def _placed(training: Phase, accelerator: str) -> Phase:
+    return replace(training, arguments=(*training.arguments, "--trainer.accelerator", accelerator))
 
 
 def _data(table: Table, layout: Layout) -> Phase:
