@@ -7,7 +7,7 @@ import torch
 
 from xdancer.motion_gpt.decoding import WIDE, Decoder
 from xdancer.motion_gpt.model import MotionGPT, Segment
-from xdancer.motion_gpt.sampling import with_guidance_branch
+from xdancer.motion_gpt.sampling import SamplingConfig, with_guidance_branches
 
 VARIANTS = [
     {}, {"previous_frames": 0}, {"global_music": False}, {"context_frames": 0}, {"context_frames": 0, "global_music": False},
@@ -55,7 +55,8 @@ def test_a_run_of_known_tokens_is_read_in_one_step(make_gpt: MakeGPT, make_segme
 
 
 def test_the_guidance_branch_is_the_second_half_of_the_rows(tiny_gpt: MotionGPT, make_segment) -> None:
-    segment = with_guidance_branch(make_segment(tiny_gpt))
+    segment, weights = with_guidance_branches(make_segment(tiny_gpt), SamplingConfig(guidance=3.0, wish_guidance=3.0))
+    assert weights == [2.0]  # nothing is asked for, nothing to guide by
     logits = decoded(tiny_gpt, segment, list(range(24)))
     torch.testing.assert_close(logits, teacher_forced(tiny_gpt, segment), rtol=0, atol=1e-4)
     assert not torch.allclose(*logits.chunk(2), atol=1e-2)

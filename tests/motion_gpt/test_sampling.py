@@ -13,17 +13,18 @@ from xdancer.motion_gpt.sampling import PartSampling, SamplingConfig, sample_fra
 GREEDY = SamplingConfig(temperature=0.0)
 
 
-def uncached(gpt: MotionGPT, segment, given: int, guidance: float = 1.0) -> torch.Tensor:
+def uncached(gpt: MotionGPT, segment, given: int, guidance: float = 1.0, wishes: float = 1.0) -> torch.Tensor:
     """Greedy decoding by running the whole window again for every token."""
     motion = segment.motion.clone()
     for frame in range(given, gpt.config.frames):
         for part in range(gpt.config.parts):
             for slot in range(gpt.config.slots):
                 now = replace(segment, motion=motion)
-                logits = gpt(now)
+                logits = full = gpt(now)
                 if guidance != 1:
-                    without = gpt(replace(now, has_music=torch.zeros_like(segment.has_music)))
-                    logits = without + guidance * (logits - without)
+                    logits = logits + (guidance - 1) * (full - gpt(replace(now, has_music=torch.zeros_like(segment.has_music))))
+                if wishes != 1:
+                    logits = logits + (wishes - 1) * (full - gpt(replace(now, style=None, figures=None)))
                 motion[:, frame, part, slot] = logits[:, frame, part, slot].argmax(-1)
     return motion
 
@@ -56,6 +57,18 @@ def test_guidance_equals_the_formula(tiny_gpt: MotionGPT, make_segment) -> None:
     segment = make_segment(tiny_gpt)
     guided = sample_segment(tiny_gpt, segment, given=1, frames=4, sampling=SamplingConfig(temperature=0.0, guidance=3.0))
     assert torch.equal(guided, uncached(tiny_gpt, segment, 1, guidance=3.0))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_guidance_by_what_is_asked_equals_the_formula(make_gpt, make_segment, guidance: float) -> None:
+    gpt = make_gpt(styles=("calm", "wild"), motion_figures=True)
+    segment = make_segment(gpt)
+    rows = len(segment.motion)
+    segment = replace(segment, style=torch.arange(rows) % 2, figures=torch.tensor([[0.5, torch.nan]]).expand(rows, 2))
+    sampling = SamplingConfig(temperature=0.0, guidance=guidance, wish_guidance=4.0)
+    guided = sample_segment(gpt, segment, given=1, frames=4, sampling=sampling)
+    assert torch.equal(guided, uncached(gpt, segment, 1, guidance=guidance, wishes=4.0))
+    assert not torch.equal(guided, uncached(gpt, segment, 1, guidance=guidance))
 
 
 def test_a_reused_decoder_gives_the_same(tiny_gpt: MotionGPT, make_segment) -> None:

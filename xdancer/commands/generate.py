@@ -43,6 +43,7 @@ def generate(
     top_p: float | None = None,
     part_sampling: dict[str, dict[str, float]] | None = None,
     motion_cfg: float = 1.0,
+    wish_cfg: float = 3.0,
     smoothing: float | None = None,
     steps: int | None = None,
     cfg: float | None = None,
@@ -85,6 +86,7 @@ def generate(
         top_p: draw motion tokens from the likeliest that add up to p; the model's own by default (0.985); 1 from all.
         part_sampling: these three for single body parts, as in {left_hand: {temperature: 0.8}, right_hand: {temperature: 0.8}}.
         motion_cfg: guidance of the motion by the music; 1 is none.
+        wish_cfg: guidance of the motion by style, energy and density where they are asked for; 1 is none.
         smoothing: of the poses over time, standard deviation in frames; the model's own by default (1); 0 is none.
         steps: denoising steps of the renderer; the model's own number by default.
         cfg: guidance scale of the renderer; the model's own by default.
@@ -109,7 +111,9 @@ def generate(
     check_outputs(out, side_by_side, save_pose, save_tokens, preview_path(out) if preview else None)
     request = EditRequest(edit=edit, keep=keep, lock=lock, reroll=reroll, seed_motion=seed_motion, to=to)
     drawn = recommended_sampling(model) | known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
-    place, sampling = select_device(device), make_sampling(top_k=top_k, guidance=motion_cfg, parts=part_sampling, **drawn)
+    place, sampling = select_device(device), make_sampling(
+        top_k=top_k, guidance=motion_cfg, wish_guidance=wish_cfg, parts=part_sampling, **drawn
+    )  # fmt: skip
     stage = set_stage(image, read_song(music), model, device=place, precision=precision, width=width, height=height)
     if stage.renderer is None and (side_by_side is not None or not preview):
         raise XDancerError(f"{model} holds a motion model without a renderer. Show its dance with --preview alone, or name another folder.")
@@ -118,7 +122,7 @@ def generate(
     print(f"device {place}, precision {precision}, model {model or 'shipped with xdancer'}")
     notes = {
         "model": model_hash(shipped_motion() if model is None else model), "seed": seed,
-        "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg,
+        "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg, "wish_cfg": wish_cfg,
         "candidates": candidates, **drawn, **asked,
     }  # fmt: skip
     live = preview_path(out) if preview else None

@@ -81,7 +81,7 @@ def known(values: dict[str, float | None]) -> dict[str, float]:
 
 
 def make_sampling(
-    *, temperature: float, top_p: float, smoothing: float, top_k: int = 0, guidance: float = 1.0,
+    *, temperature: float, top_p: float, smoothing: float, top_k: int = 0, guidance: float = 1.0, wish_guidance: float = 1.0,
     parts: Mapping[str, Mapping[str, float]] | None = None,
 ) -> "SamplingConfig":  # fmt: skip
     """How tokens are drawn; a value out of range, or an unknown part or setting, is a user's mistake."""
@@ -92,7 +92,9 @@ def make_sampling(
             name: PartSampling(**{key: int(value) if key == "top_k" else value for key, value in values.items()})  # type: ignore[arg-type]
             for name, values in (parts or {}).items()
         }
-        return SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, smoothing=smoothing, parts=own)
+        return SamplingConfig(
+            temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, wish_guidance=wish_guidance, smoothing=smoothing, parts=own
+        )  # fmt: skip
     except TypeError as error:
         raise XDancerError(f"--part-sampling {dict(parts or {})}: the settings of a part are temperature, top_k and top_p.") from error
     except ValueError as error:

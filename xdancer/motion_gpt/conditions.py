@@ -69,6 +69,11 @@ def dropped(
     return style, figures
 
 
+def absent_like(wish: Tensor) -> Tensor:
+    """No style, or no figures, for as many dances."""
+    return torch.full_like(wish, torch.nan if wish.is_floating_point() else -1)
+
+
 def motion_figures(pose: PoseBatch) -> Float[Tensor, "batch figure"]:
     """`FIGURES` of poses at 30 frames per second; NaN where fewer than half of the frames show a body."""
     places, confidence = pose.keypoints[:, :, :BODY].float(), pose.confidence[:, :, :BODY]

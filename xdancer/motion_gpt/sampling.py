@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from xdancer.motion_gpt.conditions import absent_like
 from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.model import MotionGPT, Segment
 from xdancer.skeleton import BodyPart
@@ -39,14 +40,16 @@ class SamplingConfig:
     """Only the most probable tokens whose probabilities add up to p can be drawn; 1: all."""
     guidance: float = 1.0
     """Classifier-free guidance on the music: 1 none, above 1 follows the music more strongly at twice the work."""
+    wish_guidance: float = 1.0
+    """The same on what the dance is asked to be (style, energy, density)."""
     smoothing: float = 0.0
     """Standard deviation, in frames, of the smoothing of the decoded keypoints over time; 0: none (the paper)."""
     parts: dict[str, PartSampling] = field(default_factory=dict)
     """What single body parts draw differently, by name: {left_hand: {temperature: 0.8}}."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or min(self.guidance, self.smoothing) < 0:
-            raise ValueError(f"{self}: temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1, guidance ≥ 0, smoothing ≥ 0.")
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or min(self.guidance, self.wish_guidance, self.smoothing) < 0:
+            raise ValueError(f"{self}: temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1, guidance and wish_guidance ≥ 0, smoothing ≥ 0.")
         for name in self.parts:
             if name not in PART_NAMES:
                 raise ValueError(f"No body part is called {name!r}. Choose among {', '.join(PART_NAMES)}.")
@@ -88,12 +91,24 @@ def sample_tokens(
     return (cumulative <= threshold).sum(-1).clamp_max(logits.shape[-1] - 1)
 
 
-def with_guidance_branch(segment: Segment) -> Segment:
-    """The segment followed, along the batch, by itself without music; whatever else conditions it stays in both halves."""
+def with_guidance_branches(segment: Segment, sampling: SamplingConfig) -> tuple[Segment, list[float]]:
+    """The segment followed, along the batch, by itself without music, without wishes, or both, as the sampling guides by them.
+
+    Returns:
+        The segment, and the weight of each branch's difference from the first.
+    """
     values = {item.name: getattr(segment, item.name) for item in fields(segment)}
-    doubled: dict[str, Any] = {name: None if value is None else torch.cat([value, value]) for name, value in values.items()}
-    doubled["has_music"] = torch.cat([segment.has_music, torch.zeros_like(segment.has_music)])
-    return Segment(**doubled)
+    branches, weights = [values], list[float]()
+    if sampling.guidance != 1:
+        branches.append(values | {"has_music": torch.zeros_like(segment.has_music)})
+        weights.append(sampling.guidance - 1)
+    if sampling.wish_guidance != 1 and (segment.style is not None or segment.figures is not None):
+        branches.append(values | {name: None if values[name] is None else absent_like(values[name]) for name in ("style", "figures")})
+        weights.append(sampling.wish_guidance - 1)
+    joined: dict[str, Any] = {
+        name: None if value is None else torch.cat([branch[name] for branch in branches]) for name, value in values.items()
+    }
+    return Segment(**joined), weights
 
 
 def sample_segment(
@@ -142,8 +157,7 @@ def sample_frames(
         decoder: of the model, used again for every segment.
     """
     layout, batch = gpt.layout, len(segment.motion)
-    if sampling.guidance != 1:
-        segment = with_guidance_branch(segment)
+    segment, weights = with_guidance_branches(segment, sampling)
     decoder = Decoder(gpt) if decoder is None else decoder
     decoder.begin(segment)
     row = decoder.row
@@ -154,7 +168,7 @@ def sample_frames(
     for index in range(given * layout.frame_tokens, frames * layout.frame_tokens):
         part, column = index % layout.frame_tokens // layout.slots, layout.segment_column + index
         if not skipped[index]:
-            logits = _guided(decoder.logits(layout.motion_start + index), sampling.guidance)
+            logits = _guided(decoder.logits(layout.motion_start + index), weights)
             token = sample_tokens(logits.flatten(0, 1), settings[part], generator).view(logits.shape[:2]) + part * gpt.config.codes
             token = torch.where(held[:, index], row[:batch, column], token) if mixed[index] else token
             row[:, column] = token.repeat(len(row) // batch, 1)
@@ -163,9 +177,7 @@ def sample_frames(
             yield frame - torch.arange(layout.parts, device=row.device)[:, None] * gpt.config.codes
 
 
-def _guided(logits: Float[Tensor, "row group code"], guidance: float) -> Float[Tensor, "batch group code"]:
-    """Logits moved away from those without music, which stand in the second half of the rows."""
-    if guidance == 1:
-        return logits
-    conditional, unconditional = logits.chunk(2)
-    return unconditional + guidance * (conditional - unconditional)
+def _guided(logits: Float[Tensor, "row group code"], weights: list[float]) -> Float[Tensor, "batch group code"]:
+    """Logits moved away from those of the branches that lack something (Ho & Salimans 2022); branches follow one another along the rows."""
+    conditional, *without = logits.chunk(1 + len(weights))
+    return conditional + sum(weight * (conditional - other) for weight, other in zip(weights, without, strict=True))
