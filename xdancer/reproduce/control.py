@@ -15,7 +15,7 @@ from xdancer.data.reader import ShardReader
 from xdancer.evaluation.clips import Clip
 from xdancer.evaluation.model import dance_pairs
 from xdancer.metrics.diversity import kinetic_features
-from xdancer.metrics.pose import body_height
+from xdancer.metrics.pose import body_height, broken_share
 from xdancer.motion_gpt.conditions import FIGURES, motion_figures
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
@@ -91,6 +91,7 @@ def style_figures(
     return {
         "gpt/style_asked_found": float((found == asked).mean()), "gpt/style_own_found": float((found == own).mean()),
         "gpt/style_true_found": float((truth == own).mean()), "gpt/style_chance": 1 / len(styles),
+        "gpt/style_broken_share": float(np.mean([broken_share(dance, clip.pose) for dance, clip in zip(dances, clips, strict=True)])),
     }  # fmt: skip
 
 

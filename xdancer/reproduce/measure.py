@@ -3,6 +3,7 @@
 import csv
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from xdancer.reproduce.control import figure_figures, style_figures
 from xdancer.vqvae.model import VQVAE
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
+WISH_GUIDANCE = 6.0
 WINDOWS = "kinetic.npy"
 """Kinetic features of a run's dances, beside its figures: for the Fréchet distance over all seeds together."""
 
@@ -95,12 +97,15 @@ def pooled_frechet(runs: Sequence[Path], train: Path) -> float | None:
 
 
 def _asked(tokenizer: VQVAE, gpt: MotionGPT, clips: list[Clip], train: Path, frames: int, seed: int) -> dict[str, float]:
-    """What a model with conditions makes of them."""
+    """What a model with conditions makes of them, without guidance and with."""
     figures: dict[str, float] = {}
-    if gpt.config.styles:
-        figures |= style_figures(tokenizer, gpt, clips, train, frames=frames, sampling=SAMPLING, seed=seed)
-    if gpt.config.motion_figures:
-        figures |= figure_figures(tokenizer, gpt, clips, sampling=SAMPLING, seed=seed)
+    for suffix, guidance in (("", 1.0), ("_guided", WISH_GUIDANCE)):
+        sampling, found = replace(SAMPLING, wish_guidance=guidance), dict[str, float]()
+        if gpt.config.styles:
+            found |= style_figures(tokenizer, gpt, clips, train, frames=frames, sampling=sampling, seed=seed)
+        if gpt.config.motion_figures:
+            found |= figure_figures(tokenizer, gpt, clips, sampling=sampling, seed=seed)
+        figures |= {f"{name}{suffix}": value for name, value in found.items()}
     return figures
 
 

@@ -55,11 +55,15 @@ DANCES = {
 }
 CONTROL = {
     "asked style found": "gpt/style_asked_found",
+    "guided": "gpt/style_asked_found_guided",
     "own style found": "gpt/style_own_found",
     "true clips": "gpt/style_true_found",
     "chance": "gpt/style_chance",
     "energy ρ": "gpt/energy_correlation",
+    "guided energy ρ": "gpt/energy_correlation_guided",
     "density ρ": "gpt/density_correlation",
+    "guided density ρ": "gpt/density_correlation_guided",
+    "guided, broken": "gpt/style_broken_share_guided",
 }
 
 RECONSTRUCTION = {
@@ -127,6 +131,7 @@ TABLES: dict[str, Table] = {
         question="Does a dance become what it is asked to be, where the song does not tell it?",
         config="studies/motion.yaml",
         steps=800,
+        shared={"model.init_args.optimizer.init_args.lr": 2.0e-3},
         free_dances=1.0,
         rows={
             "both + parallel slots": _both(parallel_slots=True),
