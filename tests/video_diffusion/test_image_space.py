@@ -37,15 +37,22 @@ def test_fit_finds_the_axes_of_the_pictures() -> None:
     torch.testing.assert_close(space.encode(pictures).var(correction=0), torch.tensor(1.0), atol=0.05, rtol=0)
 
 
-def test_autoencoder_latents(tmp_path: Path) -> None:
+def test_autoencoder_latents_one_picture_at_a_time(tmp_path: Path) -> None:
     from diffusers import AutoencoderKL
 
     AutoencoderKL(block_out_channels=(8, 8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
                   norm_num_groups=4, latent_channels=4).save_pretrained(tmp_path)  # fmt: skip
     space = VAESpace(str(tmp_path))
-    latents = space.encode(torch.zeros(1, 3, 32, 16))
-    assert latents.shape == (1, 4, 4, 2)
-    assert space.decode(latents).shape == (1, 3, 32, 16)
+    seen: list[int] = []
+    autoencoder = space.load()
+    for part in (autoencoder.encoder, autoencoder.decoder):
+        part.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
+    pictures = torch.rand(3, 3, 32, 16)
+    latents = space.encode(pictures)
+    assert latents.shape == (3, 4, 4, 2)
+    torch.testing.assert_close(latents[1:2], space.encode(pictures[1:2]))
+    assert space.decode(latents).shape == (3, 3, 32, 16)
+    assert set(seen) == {1}
     assert not space.state_dict()
 
 
