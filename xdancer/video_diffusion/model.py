@@ -17,7 +17,7 @@ from xdancer.video_diffusion.motion_decoder import MotionDecoder, MotionFeatures
 from xdancer.video_diffusion.noise import make_scheduler
 from xdancer.video_diffusion.pose_guider import PoseGuider
 from xdancer.video_diffusion.reference import PRESENT, ReferenceFeatures, ReferenceNet, install_processors
-from xdancer.video_diffusion.unet import build_motion_unet, build_unet2d
+from xdancer.video_diffusion.unet import build_motion_unet, build_unet2d, enable_checkpointing
 from xdancer.video_diffusion.warp import LIMBS, LimbWarp, steadied
 
 __all__ = ["Motion", "Portrait", "VideoDiffusion", "VideoDiffusionConfig"]
@@ -62,8 +62,8 @@ class VideoDiffusion(nn.Module):
         install_processors(self.unet, write=False)
         self.reference_net = ReferenceNet(build_unet2d(config, in_channels=channels, out_channels=channels))
         if config.gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()
-            self.reference_net.unet.enable_gradient_checkpointing()
+            enable_checkpointing(self.unet)
+            enable_checkpointing(self.reference_net.unet)
         self.appearance = self._build_appearance()
         self.motion_decoder = self._build_motion_decoder() if config.motion_decoder else None
         self.pose_guider = PoseGuider(out_channels=config.block_out_channels[0], stride=config.latent_stride) if config.pose_guider else None

@@ -1,9 +1,14 @@
 """The two UNets, built from diffusers' classes with the config's sizes (no fork)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from xdancer.video_diffusion.config import VideoDiffusionConfig
 
@@ -52,3 +57,17 @@ def build_motion_unet(config: VideoDiffusionConfig, *, in_channels: int, out_cha
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return unet
+
+
+def enable_checkpointing(unet: UNet2DConditionModel | UNetMotionModel) -> None:
+    """Keep few activations for the backward pass and compute the others again, of motion modules too: diffusers leaves those out."""
+    unet.enable_gradient_checkpointing()
+    for module in unet.modules():
+        if isinstance(module, AnimateDiffTransformer3D):
+            module.forward = partial(_checkpointed, module.forward)
+
+
+def _checkpointed(forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+    if torch.is_grad_enabled():
+        return checkpoint(forward, *inputs, use_reentrant=False, **named)
+    return forward(*inputs, **named)
