@@ -86,7 +86,7 @@ def generate(
         top_p: draw motion tokens from the likeliest that add up to p; the model's own by default (0.985); 1 from all.
         part_sampling: these three for single body parts, as in {left_hand: {temperature: 0.8}, right_hand: {temperature: 0.8}}.
         motion_cfg: guidance of the motion by the music; 1 is none.
-        wish_cfg: guidance of the motion by style, energy and density where they are asked for; 1 is none.
+        wish_cfg: guidance of the motion by style, energy and density where they are asked for; 1 is none, a style wants 6.
         smoothing: of the poses over time, standard deviation in frames; the model's own by default (1); 0 is none.
         steps: denoising steps of the renderer; the model's own number by default.
         cfg: guidance scale of the renderer; the model's own by default.
