@@ -1,6 +1,7 @@
 """Console entry: `xdancer COMMAND …`. Standard library only until a command is chosen, so that `--help` answers at once."""
 
 import importlib
+import json
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
+    "plan": ("xdancer.commands.plan:plan", "will this training fit the GPU? parameters, memory, operations from the config"),
 }
 
 
@@ -72,6 +74,18 @@ def dashed(arguments: list[str]) -> list[str]:
     return flags
 
 
+def gathered(arguments: list[str], flag: str) -> list[str]:
+    """A flag given several times, as train.py takes `--config`, becomes one list under its plural."""
+    values, others, words = list[str](), list[str](), iter(arguments)
+    for word in words:
+        name, sign, value = word.partition("=")
+        if name == flag:
+            values.append(value if sign else next(words, ""))
+        else:
+            others.append(word)
+    return [*others, f"{flag}s", json.dumps(values)] if values else others
+
+
 def missing(error: OSError, arguments: list[str]) -> str | None:
     """What to say of a path that is not there and that the arguments name; None for other errors, such as a lost file of the package."""
     if not isinstance(error, FileNotFoundError) or error.filename is None:
@@ -101,6 +115,7 @@ def run(name: str, arguments: list[str]) -> int:
         def format_help(self, *args: Any, **kwargs: Any) -> str:
             return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help(*args, **kwargs))
 
+    arguments = gathered(arguments, "--config") if name == "plan" else arguments
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:

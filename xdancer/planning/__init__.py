@@ -1,0 +1,1 @@
+"""What a training step takes, found out before it is paid for."""

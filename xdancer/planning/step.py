@@ -1,0 +1,159 @@
+"""One training step of a stage on fake tensors: its parameters, its memory and its operations."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig, Segment
+from xdancer.planning.watch import StepWatch
+from xdancer.types import PoseBatch
+from xdancer.video_diffusion.handover import freeze_spatial
+from xdancer.video_diffusion.image_space import VAESpace
+from xdancer.video_diffusion.loss import diffusion_loss
+from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
+from xdancer.vqvae.loss import vqvae_loss
+from xdancer.vqvae.model import VQVAE, VQVAEConfig
+
+KEYPOINTS = 60
+AUTOENCODER, IMAGE_ENCODER = 83_653_863, 304_293_632
+"""Parameters of SD1.5's autoencoder and of CLIP ViT-L/14's vision model with projection: frozen, in fp32."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What of a training run decides about its step; one process."""
+
+    model: VQVAEConfig | MotionGPTConfig | VideoDiffusionConfig
+    batch: int
+    frames: int = 1
+    """Pictures of a sample (stage 3)."""
+    train_spatial: bool = True
+    """Stage 3: whether UNet and ReferenceNet train."""
+    bf16: bool = False
+    """Autocast."""
+    accumulates: bool = False
+    """Whether the gradients of earlier batches are there while this one is computed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step takes. Bytes of one process, without the states of the optimiser."""
+
+    parameters: int
+    trained: int
+    weights: int
+    """Bytes of all weights, those of frozen parts included."""
+    gradients: int
+    activations: int
+    """What is alive beside weights and gradients when most is."""
+    flops: int
+    """Multiplications and additions, forward, backward and what checkpointing computes again."""
+
+
+def predict(run: Run) -> Step:
+    """Walk through a step on fake tensors; seconds to a minute at the paper's size, hardly any memory.
+
+    Attention is counted as fused kernels take it and without dropout, whose masks they do not keep.
+    """
+    watch = StepWatch()
+    with ExitStack() as stack:
+        if not isinstance(run.model, VQVAEConfig):  # its codebook looks at numbers; a step of it is real, and small
+            stack.enter_context(FakeTensorMode())
+        model, loss, frozen = _prepare(run)
+        stack.enter_context(watch)
+        for tensor in (*model.parameters(), *model.buffers()):
+            watch.count(tensor)
+        weights = watch.now
+        for _ in range(1 + run.accumulates):
+            watch.flops, watch.peak = 0, watch.now
+            with torch.autocast("cpu", torch.bfloat16, enabled=run.bf16):
+                value = loss()
+            value.backward()
+            del value
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        gradients = sum(parameter.grad.nbytes for parameter in trained if parameter.grad is not None)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        return Step(
+            parameters=parameters + frozen, trained=sum(parameter.numel() for parameter in trained), weights=weights + 4 * frozen,
+            gradients=gradients, activations=max(watch.peak - weights - gradients, 0), flops=watch.flops,
+        )  # fmt: skip
+
+
+def _prepare(run: Run) -> tuple[nn.Module, Callable[[], Tensor], int]:
+    """The stage's network, the loss of a random batch, and how many parameters of further frozen networks there are."""
+    if isinstance(run.model, VQVAEConfig):
+        vqvae, pose = VQVAE(run.model).train(), _poses(run.batch, 1)
+        return vqvae, lambda: vqvae_loss(vqvae(pose), target=pose, config=vqvae.config).total, 0
+    if isinstance(run.model, MotionGPTConfig):
+        gpt = MotionGPT(replace(run.model, dropout=0.0)).train()
+        window = _segment(gpt, run.batch)
+        return gpt, lambda: F.cross_entropy(gpt(window).flatten(0, 3), window.motion.flatten()), 0
+    return _renderer(run, run.model)
+
+
+def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callable[[], Tensor], int]:
+    renderer, size = VideoDiffusion(replace(config, autoencoder="", image_encoder="")).train(), (3, config.height, config.width)
+    if not run.train_spatial:
+        freeze_spatial(renderer)
+    frozen = AUTOENCODER if isinstance(renderer.image_space, VAESpace) else 0
+    if config.image_encoder:
+        frozen += IMAGE_ENCODER
+        renderer.appearance = _Projected(config.cross_attention_dim)
+    if isinstance(renderer.image_space, VAESpace):
+        renderer.image_space.encode = _latents(config)  # type: ignore[method-assign]
+    reference, pictures = torch.rand(run.batch, *size), torch.rand(run.batch, run.frames, *size)
+    codes, pose = torch.rand(run.batch, config.window_frames, config.codes_width), _poses(run.batch, config.window_frames)
+    index = torch.arange(run.frames).expand(run.batch, -1)
+
+    def loss() -> Tensor:
+        portrait = renderer.encode_portrait(reference, pose.frames(slice(0, 1)))
+        return diffusion_loss(renderer, portrait, renderer.encode_motion(portrait, codes, pose, frame_index=index), pictures).total
+
+    return renderer, loss, frozen
+
+
+class _Projected(nn.Module):
+    """Stands for CLIP: one frozen token of the portrait."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, picture: Tensor, _pose: PoseBatch) -> Tensor:
+        return picture.new_zeros(len(picture), 1, self.width)
+
+
+def _latents(config: VideoDiffusionConfig) -> Callable[[Tensor], Tensor]:
+    """Stands for the frozen autoencoder, which works on one picture at a time before the step's peak."""
+    return lambda pictures: pictures.new_zeros(len(pictures), config.latent_channels, *config.latent_size)
+
+
+def _poses(batch: int, frames: int) -> PoseBatch:
+    return PoseBatch(torch.rand(batch, frames, KEYPOINTS, 2), torch.rand(batch, frames, KEYPOINTS))
+
+
+def _segment(gpt: MotionGPT, batch: int) -> Segment:
+    """A window of random tokens and music, with everything that the model can be asked for."""
+    config = gpt.config
+    rows = config.context_frames + config.frames
+    music = {name: torch.rand(batch, rows + config.music_lookahead_frames, width) for name, width in config.music_features.items()}
+    context_music, own_music = gpt.stack_music(music).split([config.context_frames, config.frames], dim=1)
+
+    def tokens(frames: int) -> Tensor:
+        return torch.zeros(batch, frames, config.parts, config.slots, dtype=torch.long)
+
+    wishes: dict[str, Any] = {}
+    if config.styles:
+        wishes["style"] = torch.zeros(batch, dtype=torch.long)
+    if config.motion_figures:
+        wishes["figures"] = torch.zeros(batch, 2)
+    return Segment(
+        tokens(config.frames), tokens(config.context_frames), tokens(config.previous_frames), own_music, context_music,
+        torch.ones(batch, dtype=torch.bool), **wishes,
+    )  # fmt: skip
