@@ -154,10 +154,10 @@ def test_configs_add_up_as_for_train_py() -> None:
 
 
 def test_the_command_prints_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "--config", "configs/demo/gpt.yaml", "--gpu-memory", "0.9", "--json"]) == 0
+    assert main(["plan", "--config", "configs/demo/gpt.yaml", "--gpu-memory", "0.84", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["trained"] > 1e6
-    assert said["total_gib"] > 0.9
+    assert said["total_gib"] > 0.84
     assert not said["fits"]
     assert said["advice"][0]["total_gib"] < said["total_gib"]
 

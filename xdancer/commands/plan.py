@@ -108,6 +108,6 @@ def _show(figures: dict[str, Any], needed: "Demand", gpu_memory: float) -> None:
     console.print(table)
     fits = "fits" if figures["fits"] else "does not fit"
     print(
-        f"{figures['parameters'] / 1e6:.1f} million parameters, {figures['trained'] / 1e6:.1f} trained; {figures['flops'] / 1e12:.2f} TFLOP "
+        f"{figures['parameters'] / 1e6:.1f} million parameters, {figures['trained'] / 1e6:.1f} trained; {figures['flops'] / 1e12:.3g} TFLOP "
         f"a step of batch {figures['batch']}; {fits} {gpu_memory:g} GiB."
     )
