@@ -123,7 +123,7 @@ _STEPS: tuple[tuple[Callable[[Plan], str], Callable[[Plan], Plan | None]], ...] 
     (lambda _: "model.init_args.config.gradient_checkpointing: true (a third more time)", _checkpointing),
     (lambda _: "the averaging callback's init_args: {device: cpu} (a copy to the CPU every step)", _averages),
     (lambda _: "model.init_args.optimizer.class_path: bitsandbytes.optim.AdamW8bit (pip install bitsandbytes)", _eight_bit),
-    (lambda plan: f"data.init_args.batch_size: 1, trainer.accumulate_grad_batches {plan.run.batch} times as large (slower, the same gradient)", _single),
+    (lambda plan: f"data.init_args.batch_size: 1, {plan.run.batch} times trainer.accumulate_grad_batches (slower, the same gradient)", _single),
     (lambda _: "model.init_args.train_spatial: false (the motion decoder and the temporal modules still train)", _frozen),
     (lambda _: "three quarters of the height and width in model.init_args.config and data.init_args.size (a smaller picture)", _smaller),
 )
