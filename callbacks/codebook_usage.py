@@ -15,7 +15,8 @@ class CodebookUsage(Callback):
         self._metric: codebook.CodebookUsage | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        config: Any = pl_module.model.config
+        model: Any = pl_module.model
+        config = model.config
         self._metric = codebook.CodebookUsage(parts=config.parts, codes=config.codes).to(pl_module.device)
 
     def on_validation_batch_end(
