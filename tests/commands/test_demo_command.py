@@ -57,7 +57,10 @@ def test_a_complete_demo_is_kept_aside_and_trained_anew(phases: Path) -> None:
     assert (phases / "demo/report.html").is_file()
 
 
-def test_other_folders_and_impossible_minutes_are_refused(phases: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_folders_and_impossible_minutes_are_refused(
+    phases: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(phases)  # a demo may have been made where the tests run
     (phases / "photos").mkdir()
     (phases / "photos/holiday.jpg").touch()
     (phases / "file").touch()
