@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import torch
 from _measure import CLOCKS, interleaved, print_row
-from _windows import SMALL, segment
+from _windows import SMALL
 from torch.nn import functional as F
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
@@ -25,6 +25,7 @@ from xdancer.motion_gpt.decoding import Decoder
 from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
 from xdancer.pipelines.motion import MotionPipeline
+from xdancer.planning.examples import random_segment
 from xdancer.weights import shipped_motion
 
 LENGTHS = (304, 780, 1256, 1732, 2208)
@@ -70,7 +71,7 @@ def decoders(batch: int) -> dict[str, Decoder]:
     gpt = MotionGPT(SMALL).eval()
     made = {"fp32": Decoder(gpt), "16 bit": Decoder(gpt, half=True)}
     for decoder in made.values():
-        decoder.begin(segment(gpt, batch))
+        decoder.begin(random_segment(gpt, batch))
         decoder.cache.normal_()
     return made
 
@@ -120,7 +121,7 @@ def compare(batch: int, *, threads: int, runs: int, clock: str, tokens: int) -> 
 
 def half_weights(name: str, gpt: MotionGPT, *, frames: int) -> None:
     """Change of the teacher-forced cross-entropy by 16-bit weights, on dances that the fp32 model draws."""
-    window = segment(gpt, 2)
+    window = random_segment(gpt, 2)
     motion = sample_segment(gpt, window, given=0, frames=frames, sampling=SamplingConfig())
     window.motion[:, :frames] = motion
     config, layout = gpt.config, gpt.layout
@@ -142,7 +143,7 @@ def half_weights(name: str, gpt: MotionGPT, *, frames: int) -> None:
 def small(name: str, gpt: MotionGPT, *, threads: int, runs: int, clock: str) -> None:
     """A whole segment through the path that dances take, drawing included."""
     config = gpt.config
-    window, drawn = segment(gpt, 1), (config.frames - 1) * config.parts * config.slots
+    window, drawn = random_segment(gpt, 1), (config.frames - 1) * config.parts * config.slots
     sides = {"ours": lambda: sample_segment(gpt, window, given=1, frames=config.frames, sampling=DRAWN)}
     rate, live = drawn / interleaved(sides, runs=runs, clock=clock)["ours"], 30.0 * config.parts * config.slots
     print_row(

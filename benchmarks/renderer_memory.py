@@ -9,19 +9,18 @@ the first step of a process does not count in the time. At the paper's size pict
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from _measure import print_row
+from _measure import own_process, peak_megabytes, print_row
 
-from xdancer.types import PoseBatch, VideoBatch
+from xdancer.planning.examples import random_poses
+from xdancer.types import VideoBatch
 from xdancer.video_diffusion.model import VideoDiffusionConfig
 from xdancer.video_diffusion.module import VideoDiffusionModule
 from xdancer.weights import shipped_motion
@@ -62,23 +61,18 @@ def folders(root: Path) -> dict[str, str]:
 def random_batch(config: VideoDiffusionConfig, batch: int, frames: int) -> VideoBatch:
     """Pictures and poses of the default device."""
     size = (3, config.height, config.width)
-
-    def poses(count: int) -> PoseBatch:
-        return PoseBatch(torch.rand(batch, count, 60, 2) - 0.5, torch.ones(batch, count, 60))
-
     return VideoBatch(
-        reference=torch.rand(batch, *size) * 2 - 1, reference_pose=poses(1), frames=torch.rand(batch, frames, *size) * 2 - 1,
-        pose=poses(FRAMES), frame_index=torch.arange(frames).expand(batch, -1),
+        reference=torch.rand(batch, *size) * 2 - 1, reference_pose=random_poses(batch, 1), frames=torch.rand(batch, frames, *size) * 2 - 1,
+        pose=random_poses(batch, FRAMES), frame_index=torch.arange(frames).expand(batch, -1),
     )  # fmt: skip
 
 
 def work(side: str, *, size: str, device: str, steps: int, root: Path) -> None:
     """One process: print the seconds of its steps and its peak memory, on a GPU the GPU's."""
     changes, batch, frames, spatial = SIDES[side]
-    base = {name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__} if size == "small" else folders(root)
     torch.manual_seed(0)
     torch.set_default_device(device)
-    config = VideoDiffusionConfig(**{**base, **changes})
+    config = replace(SMALL if size == "small" else VideoDiffusionConfig(**folders(root)), **changes)
     module = VideoDiffusionModule(config, tokenizer=shipped_motion(), train_spatial=spatial).to(device).train()
     trained = [parameter for parameter in module.model.parameters() if parameter.requires_grad]
     optimizer, example, seconds = torch.optim.AdamW(trained, lr=1e-5, fused=True), random_batch(config, batch, frames), []
@@ -92,8 +86,11 @@ def work(side: str, *, size: str, device: str, steps: int, root: Path) -> None:
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begin)
-    most = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps({"seconds": statistics.median(seconds[1:]), "megabytes": most, "millions": sum(p.numel() for p in trained) / 1e6}))
+    print(
+        json.dumps(
+            {"seconds": statistics.median(seconds[1:]), "megabytes": peak_megabytes(device), "millions": sum(p.numel() for p in trained) / 1e6}
+        )
+    )
 
 
 def main() -> None:
@@ -113,8 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         for side in SIDES:
             options = {"side": side, "size": arguments.size, "device": arguments.device, "steps": arguments.steps, "root": root}
-            command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
-            found[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            found[side] = own_process(__file__, options)
     plain = found["phase (b), plain"]
     for side, row in found.items():
         print_row(

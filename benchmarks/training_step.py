@@ -11,17 +11,14 @@ memory in MB.
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from _measure import CLOCKS, print_row
+from _measure import CLOCKS, own_process, peak_megabytes, print_row
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,12 +28,13 @@ SIDES = ("ours", "compiled", "transformers")
 
 def our_loss(batch: int, dropout: float, *, compiled: bool) -> tuple[nn.Module, Callable[[], Tensor]]:
     """The motion GPT and its loss on a random window."""
-    from _windows import SMALL, segment
+    from _windows import SMALL
 
     from xdancer.motion_gpt.model import MotionGPT
+    from xdancer.planning.examples import random_segment
 
     gpt = MotionGPT(replace(SMALL, dropout=dropout)).train()
-    window = segment(gpt, batch)
+    window = random_segment(gpt, batch)
     if compiled:
         gpt.transformer.compile()
     return gpt, lambda: F.cross_entropy(gpt(window).flatten(0, 3), window.motion.flatten())
@@ -72,8 +70,7 @@ def work(side: str, *, steps: int, dropout: float, clock: str, batch: int, devic
         if cuda:
             torch.cuda.synchronize()
         seconds.append(CLOCKS[clock]() - begin)
-    most = torch.cuda.max_memory_allocated() / 1e6 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps({"seconds": seconds[1:], "megabytes": most}))
+    print(json.dumps({"seconds": seconds[1:], "megabytes": peak_megabytes(device)}))
 
 
 def measure(*, threads: int, runs: int, sides: list[str], **shared: Any) -> None:
@@ -83,8 +80,7 @@ def measure(*, threads: int, runs: int, sides: list[str], **shared: Any) -> None
     for _ in range(runs):
         for side in sides:
             options = {"side": side, "threads": threads, **shared}
-            command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            found = own_process(__file__, options)
             seconds[side] += found["seconds"]
             megabytes[side] = max(megabytes.get(side, 0.0), found["megabytes"])
     rate = {side: shared["batch"] * WINDOW / statistics.median(values) for side, values in seconds.items()}

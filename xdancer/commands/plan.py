@@ -1,13 +1,16 @@
 """`xdancer plan`: will this training fit the GPU?"""
 
 import subprocess
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdancer.errors import XDancerError
 
 if TYPE_CHECKING:
-    from xdancer.planning.budget import Demand
+    from xdancer.planning.budget import Plan
+    from xdancer.planning.step import Step
 
 GIB = 2**30
 
@@ -34,15 +37,16 @@ def plan(*, configs: list[Path], gpus: int = 1, gpu_memory: float = 24.0, json: 
     asked = read_plan(merged(configs), gpus)
     step = predict(asked.run)
     needed = demand(asked, step)
+    sizes = {**asdict(needed), "total": needed.total}
     figures = {
         "parameters": step.parameters, "trained": step.trained, "flops": step.flops, "batch": asked.run.batch,
-        **{f"{name}_gib": value / GIB for name, value in _rows(needed)}, "fits": needed.total <= gpu_memory * GIB,
+        **{f"{name}_gib": value / GIB for name, value in sizes.items()}, "fits": needed.total <= gpu_memory * GIB,
     }  # fmt: skip
-    found = [] if figures["fits"] else _advice(asked, gpu_memory * GIB)
+    found = [] if figures["fits"] else _advice(asked, step, gpu_memory * GIB)
     if json:
-        print_json(figures | {"advice": [{"change": words, "total_gib": total / GIB} for words, total in found]})
+        print(dumps(figures | {"advice": [{"change": words, "total_gib": total / GIB} for words, total in found]}))
         return
-    _show(figures, needed, gpu_memory)
+    _show(figures, sizes, gpu_memory)
     for number, (words, total) in enumerate(found, start=1):
         print(f"{number}. {words}: {total / GIB:.1f} GiB")
     if found and found[-1][1] > gpu_memory * GIB:
@@ -70,19 +74,14 @@ def merged(configs: list[Path]) -> dict[str, Any]:
     return yaml.safe_load(done.stdout)
 
 
-def _rows(needed: "Demand") -> list[tuple[str, float]]:
-    names = ("weights", "gradients", "optimizer", "averages", "activations", "context")
-    return [*((name, getattr(needed, name)) for name in names), ("total", needed.total)]
-
-
-def _advice(asked: Any, limit: float) -> list[tuple[str, float]]:
+def _advice(asked: "Plan", step: "Step", limit: float) -> list[tuple[str, float]]:
     """Changes, each on top of those before, until the run fits."""
     from xdancer.planning.budget import demand, remedies
     from xdancer.planning.step import predict
 
-    found, step, run = [], None, None
+    found, run = list[tuple[str, float]](), asked.run
     for words, changed in remedies(asked):
-        if step is None or changed.run != run:
+        if changed.run != run:
             step, run = predict(changed.run), changed.run
         found.append((words, demand(changed, step).total))
         if found[-1][1] <= limit:
@@ -90,19 +89,12 @@ def _advice(asked: Any, limit: float) -> list[tuple[str, float]]:
     return found
 
 
-def print_json(figures: dict[str, Any]) -> None:
-    """One line."""
-    import json
-
-    print(json.dumps(figures))
-
-
-def _show(figures: dict[str, Any], needed: "Demand", gpu_memory: float) -> None:
+def _show(figures: dict[str, Any], sizes: dict[str, float], gpu_memory: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("one GPU", "GiB")
-    for name, value in _rows(needed):
+    for name, value in sizes.items():
         table.add_row(name, f"{value / GIB:.2f}")
     console = Console()
     console.print(table)

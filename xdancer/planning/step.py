@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig, Segment
+from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
+from xdancer.planning.examples import random_poses, random_segment
 from xdancer.planning.watch import StepWatch
 from xdancer.types import PoseBatch
 from xdancer.video_diffusion.handover import freeze_spatial
@@ -20,7 +20,6 @@ from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.vqvae.loss import vqvae_loss
 from xdancer.vqvae.model import VQVAE, VQVAEConfig
 
-KEYPOINTS = 60
 AUTOENCODER, IMAGE_ENCODER = 83_653_863, 304_293_632
 """Parameters of SD1.5's autoencoder and of CLIP ViT-L/14's vision model with projection: frozen, in fp32."""
 
@@ -88,11 +87,11 @@ def predict(run: Run) -> Step:
 def _prepare(run: Run) -> tuple[nn.Module, Callable[[], Tensor], int]:
     """The stage's network, the loss of a random batch, and how many parameters of further frozen networks there are."""
     if isinstance(run.model, VQVAEConfig):
-        vqvae, pose = VQVAE(run.model).train(), _poses(run.batch, 1)
+        vqvae, pose = VQVAE(run.model).train(), random_poses(run.batch, 1)
         return vqvae, lambda: vqvae_loss(vqvae(pose), target=pose, config=vqvae.config).total, 0
     if isinstance(run.model, MotionGPTConfig):
         gpt = MotionGPT(replace(run.model, dropout=0.0)).train()
-        window = _segment(gpt, run.batch)
+        window = random_segment(gpt, run.batch)
         return gpt, lambda: F.cross_entropy(gpt(window).flatten(0, 3), window.motion.flatten()), 0
     return _renderer(run, run.model)
 
@@ -108,7 +107,7 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     if isinstance(renderer.image_space, VAESpace):
         renderer.image_space.encode = _latents(config)  # type: ignore[method-assign]
     reference, pictures = torch.rand(run.batch, *size), torch.rand(run.batch, run.frames, *size)
-    codes, pose = torch.rand(run.batch, config.window_frames, config.codes_width), _poses(run.batch, config.window_frames)
+    codes, pose = torch.rand(run.batch, config.window_frames, config.codes_width), random_poses(run.batch, config.window_frames)
     index = torch.arange(run.frames).expand(run.batch, -1)
 
     def loss() -> Tensor:
@@ -132,28 +131,3 @@ class _Projected(nn.Module):
 def _latents(config: VideoDiffusionConfig) -> Callable[[Tensor], Tensor]:
     """Stands for the frozen autoencoder, which works on one picture at a time before the step's peak."""
     return lambda pictures: pictures.new_zeros(len(pictures), config.latent_channels, *config.latent_size)
-
-
-def _poses(batch: int, frames: int) -> PoseBatch:
-    return PoseBatch(torch.rand(batch, frames, KEYPOINTS, 2), torch.rand(batch, frames, KEYPOINTS))
-
-
-def _segment(gpt: MotionGPT, batch: int) -> Segment:
-    """A window of random tokens and music, with everything that the model can be asked for."""
-    config = gpt.config
-    rows = config.context_frames + config.frames
-    music = {name: torch.rand(batch, rows + config.music_lookahead_frames, width) for name, width in config.music_features.items()}
-    context_music, own_music = gpt.stack_music(music).split([config.context_frames, config.frames], dim=1)
-
-    def tokens(frames: int) -> Tensor:
-        return torch.zeros(batch, frames, config.parts, config.slots, dtype=torch.long)
-
-    wishes: dict[str, Any] = {}
-    if config.styles:
-        wishes["style"] = torch.zeros(batch, dtype=torch.long)
-    if config.motion_figures:
-        wishes["figures"] = torch.zeros(batch, 2)
-    return Segment(
-        tokens(config.frames), tokens(config.context_frames), tokens(config.previous_frames), own_music, context_music,
-        torch.ones(batch, dtype=torch.bool), **wishes,
-    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def style_features(pose: Float[NDArray, "frame 60 3"]) -> Float[NDArray, " featu
     return np.concatenate([np.log(kinetic_features(pose) + 1e-4), places.mean(0).ravel(), places.std(0).ravel()])
 
 
+@cache
 def true_clips(train: Path, *, frames: int, styles: tuple[str, ...]) -> tuple[Float[NDArray, "clip feature"], Int[NDArray, " clip"]]:
     """Features and style numbers of the training clips."""
     reader = ShardReader(train)

@@ -31,6 +31,7 @@ from xdancer.vqvae.model import VQVAE
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=0.985, smoothing=1.0)
 WISH_GUIDANCE = 6.0
+"""Of the figures with guidance on what a dance is asked to be (docs/experiments.md)."""
 WINDOWS = "kinetic.npy"
 """Kinetic features of a run's dances, beside its figures: for the Fréchet distance over all seeds together."""
 
