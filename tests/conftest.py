@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -8,6 +9,10 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads than that only wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
