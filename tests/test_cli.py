@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from xdancer import application
+from xdancer import application, optimizers
 from xdancer.checkpoint import fingerprint, load_model
 from xdancer.cli import main
 from xdancer.vqvae.model import VQVAE
@@ -145,6 +146,41 @@ def test_the_last_checkpoint_holds_weights_and_their_average(config: str, end: l
         whole, parts = (torch.load(f"{run}/last.ckpt", weights_only=True) for run in ("whole", "parts"))
         for state in ("state_dict", "current_model_state"):
             assert all(torch.equal(value, parts[state][name]) for name, value in whole[state].items())
+
+
+def test_averages_lie_where_the_run_says(config: str) -> None:
+    averaging = {"class_path": "callbacks.ema.DeviceEMAWeightAveraging", "init_args": {"decay": 0.5, "use_buffers": False}}
+    Path("average.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": [averaging]}}))
+    arguments = ["fit", "--config", config, "--config", "average.yaml", "--trainer.max_steps", "1"]
+
+    def found(place: str) -> list[WeightAveraging]:
+        trainer = main([*arguments, "--averages", place, "--run_dir", place]).trainer
+        return [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+
+    assert [callback._device for callback in found("cpu")] == [torch.device("cpu")]
+    assert [callback._device for callback in found("on")] == [None]  # the model's
+    assert found("off") == []
+    assert "current_model_state" in torch.load("cpu/last.ckpt", weights_only=True)
+    assert "current_model_state" not in torch.load("off/last.ckpt", weights_only=True)
+
+
+def test_adam_in_eight_bits_resumes(config: str) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra eightbit")
+    wide = ["--model.init_args.config.decoder_width", "64"]  # matrices from 4096 numbers on
+    arguments = ["fit", "--config", config, "--model.init_args.optimizer.class_path", "xdancer.optimizers.AdamW8bit", *wide]
+    whole = main([*arguments, "--run_dir", "whole", "--trainer.max_steps", "8"])
+    main([*arguments, "--run_dir", "parts", "--trainer.max_steps", "4"])
+    parts = main([*arguments, "--run_dir", "parts", "--trainer.max_steps", "8", "--ckpt_path", "last"])
+    assert {group["lr"] for group in whole.trainer.optimizers[0].param_groups} == {1e-3}  # the options of the class before stay
+    kinds = {value.dtype for state in whole.trainer.optimizers[0].state.values() for value in state.values() if torch.is_tensor(value)}
+    assert torch.uint8 in kinds
+    assert fingerprint(parts.model.model) == fingerprint(whole.model.model)
+
+
+@pytest.mark.skipif(bool(optimizers.REQUIREMENT), reason="bitsandbytes is installed")
+def test_adam_in_eight_bits_says_what_is_missing(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "fit", "--config", config, "--model.init_args.optimizer.class_path", "xdancer.optimizers.AdamW8bit")
+    assert 'pip install "xdancer[eightbit]"' in line
 
 
 @pytest.mark.parametrize(

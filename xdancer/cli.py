@@ -8,12 +8,12 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
@@ -139,6 +139,14 @@ class XDancerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run_dir", type=Path, default=Path("runs/default"), help="Folder of everything this run writes.")
+        parser.add_argument(
+            "--averages", type=Literal["on", "cpu", "off"], default="on",
+            help="Averaged weights, where the config has them: beside the model, on the CPU (a copy there at every step), or none.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--frozen_weights", type=Literal["float32", "bfloat16"], default="float32",
+            help="How weights that do not train are held while the renderer trains (stage 3, phase b); the tokenizer stays as it is.",
+        )  # fmt: skip
         parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
         parser.link_arguments("run_dir", "checkpoint.dirpath", compute_fn=str)
         parser.set_defaults(
@@ -199,7 +207,17 @@ class XDancerCLI(LightningCLI):
         if not of_strategy and not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(instantiate_class((), {"class_path": CHECKPOINT_IO}))
         kwargs["plugins"] = plugins
+        self._place_averages(trainer.get("callbacks") or [])
         return super().instantiate_trainer(**kwargs)
+
+    def _place_averages(self, callbacks: list[Any]) -> None:
+        """What the config says of its averaging callbacks, for overlays, which cannot reach into a list of callbacks."""
+        averages = self._get(self.config_init, "averages")
+        for callback in [callback for callback in callbacks if isinstance(callback, WeightAveraging)]:
+            if averages == "off":
+                callbacks.remove(callback)
+            elif averages == "cpu":
+                callback._device = torch.device("cpu")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kept = {"return_predictions": False} if subcommand == "predict" else {}  # they are files, and may not fit in memory
@@ -219,6 +237,8 @@ class XDancerCLI(LightningCLI):
             raise XDancerError(f"--run_dir {run_dir}: {problem}{then}") from error
 
     def before_fit(self) -> None:
+        if self.config.fit.frozen_weights == "bfloat16" and (shrink := getattr(self.model, "shrink_frozen", None)) is not None:
+            shrink(torch.bfloat16)
         path, restore = self.config.fit.ckpt_path, getattr(self.model, "restore_tokenizer", None)
         if path is not None and restore is not None:
             restore(Path(path))

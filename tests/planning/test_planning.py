@@ -80,9 +80,16 @@ def test_the_prediction_is_what_a_real_step_takes(run: Run) -> None:
 def test_the_paper_s_first_phase_takes_what_a_gpu_measured() -> None:
     """28.1 GiB allocated at most on an H200: batch 2 of 896 × 512, bf16, fp32 AdamW, no averages (docs/experiments.md)."""
     config = VideoDiffusionConfig(motion_decoder=False, gradient_checkpointing=True, autoencoder="vae", image_encoder="clip")
-    run = Run(config, batch=2, bf16=True)
+    run = Run(config, batch=2, bf16=True, keeps_casts=True)
     needed = demand(Plan(run), predict(run))
     assert (needed.total - needed.context) / 2**30 == pytest.approx(28.1, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["vqvae", "gpt", "video_image", "video_temporal"])
+def test_every_stage_fits_one_card_of_24_gb(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--config", f"configs/{stage}.yaml", "--config", "configs/trainer/gpu24.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total_gib"] * 2**30 <= 22e9
 
 
 def test_nothing_is_allocated_at_the_paper_s_size() -> None:
@@ -136,6 +143,8 @@ def test_a_config_is_read_as_train_py_prints_it() -> None:
     assert plan == Plan(Run(SMALL, 3, 16, False, bf16=True, accumulates=True), state_bytes=EIGHT_BIT, averages=False, gpus=2)
     config["trainer"]["callbacks"][0]["init_args"] = {}
     assert read_plan(config, gpus=1).averages
+    overlaid = read_plan({**config, "averages": "cpu", "frozen_weights": "bfloat16"}, gpus=1)
+    assert overlaid == replace(plan, gpus=1, run=replace(plan.run, frozen_bf16=True))
 
 
 def test_advice_goes_from_cheap_to_dear_and_never_repeats_what_is_on() -> None:

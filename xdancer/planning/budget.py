@@ -10,7 +10,12 @@ from xdancer.planning.step import Run, Step
 from xdancer.video_diffusion.config import VideoDiffusionConfig
 from xdancer.vqvae.model import VQVAEConfig
 
-STAGES = {"VQVAEModule": VQVAEConfig, "MotionGPTModule": MotionGPTConfig, "VideoDiffusionModule": VideoDiffusionConfig}
+STAGES = {
+    "VQVAEModule": VQVAEConfig,
+    "MotionGPTModule": MotionGPTConfig,
+    "VideoDiffusionModule": VideoDiffusionConfig,
+    "JointModule": VideoDiffusionConfig,
+}
 EIGHT_BIT = 2 + 2 * 4 / 256
 """Bytes of Adam's two states for a parameter, with a scale for every 256."""
 CONTEXT = 0.8 * 2**30
@@ -68,11 +73,14 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     stage = STAGES[name](**sizes)
     run = Run(
         stage, batch=data["batch_size"], frames=data.get("frames", 1), train_spatial=arguments.get("train_spatial", True),
-        bf16=str(trainer.get("precision") or "").startswith("bf16"), accumulates=(trainer.get("accumulate_grad_batches") or 1) > 1,
+        bf16=str(trainer.get("precision") or "").startswith("bf16"), frozen_bf16=config.get("frozen_weights") == "bfloat16",
+        accumulates=(trainer.get("accumulate_grad_batches") or 1) > 1,
     )  # fmt: skip
     optimizer = (arguments.get("optimizer") or {}).get("class_path", "")
     averagers = [item for item in trainer.get("callbacks") or [] if item["class_path"].endswith("WeightAveraging")]
-    on_gpu = any(str((item.get("init_args") or {}).get("device") or "cuda").startswith("cuda") for item in averagers)
+    on_gpu = config.get("averages", "on") == "on" and any(
+        str((item.get("init_args") or {}).get("device") or "cuda").startswith("cuda") for item in averagers
+    )
     return Plan(run, state_bytes=EIGHT_BIT if "8bit" in optimizer.lower() else 8.0, averages=on_gpu, gpus=gpus)
 
 
@@ -121,8 +129,8 @@ def _smaller(plan: Plan) -> Plan | None:
 
 _STEPS: tuple[tuple[Callable[[Plan], str], Callable[[Plan], Plan | None]], ...] = (
     (lambda _: "model.init_args.config.gradient_checkpointing: true (a third more time)", _checkpointing),
-    (lambda _: "the averaging callback's init_args: {device: cpu} (a copy to the CPU every step)", _averages),
-    (lambda _: "model.init_args.optimizer.class_path: bitsandbytes.optim.AdamW8bit (pip install bitsandbytes)", _eight_bit),
+    (lambda _: "averages: cpu (a copy to the CPU every step)", _averages),
+    (lambda _: 'model.init_args.optimizer.class_path: xdancer.optimizers.AdamW8bit (pip install "xdancer[eightbit]")', _eight_bit),
     (lambda plan: f"data.init_args.batch_size: 1, {plan.run.batch} times trainer.accumulate_grad_batches (slower, the same gradient)", _single),
     (lambda _: "model.init_args.train_spatial: false (the motion decoder and the temporal modules still train)", _frozen),
     (lambda _: "three quarters of the height and width in model.init_args.config and data.init_args.size (a smaller picture)", _smaller),

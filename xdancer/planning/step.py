@@ -36,6 +36,10 @@ class Run:
     """Stage 3: whether UNet and ReferenceNet train."""
     bf16: bool = False
     """Autocast."""
+    keeps_casts: bool = False
+    """Whether autocast keeps the rounded weights of a forward pass; Lightning's does not."""
+    frozen_bf16: bool = False
+    """Stage 3: whether weights that do not train are held in 16 bits."""
     accumulates: bool = False
     """Whether the gradients of earlier batches are there while this one is computed."""
 
@@ -71,7 +75,7 @@ def predict(run: Run) -> Step:
         weights = watch.now
         for _ in range(1 + run.accumulates):
             watch.flops, watch.peak = 0, watch.now
-            with torch.autocast("cpu", torch.bfloat16, enabled=run.bf16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=run.bf16, cache_enabled=run.keeps_casts):
                 value = loss()
             value.backward()
             del value
@@ -100,6 +104,9 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     renderer, size = VideoDiffusion(replace(config, autoencoder="", image_encoder="")).train(), (3, config.height, config.width)
     if not run.train_spatial:
         freeze_spatial(renderer)
+    for parameter in renderer.parameters():
+        if run.frozen_bf16 and not parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
     frozen = AUTOENCODER if isinstance(renderer.image_space, VAESpace) else 0
     if config.image_encoder:
         frozen += IMAGE_ENCODER
