@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from callbacks.generation import GenerationCallback
-from xdancer.media import read_audio, read_video, write_video
+from xdancer.checkpoint import fingerprint
+from xdancer.media import made_by_model, read_audio, read_video, write_video
 from xdancer.pose.render import draw_skeleton
 from xdancer.types import FPS, ClipSample, PoseBatch
 
@@ -62,16 +63,17 @@ class Samples(GenerationCallback):
         render: Callable[[Any, ClipSample, int], Pictures] = {
             "vqvae": decoded, "motion_gpt": self._danced, "video_diffusion": self._filmed
         }[stage]  # fmt: skip
+        made_by = {"model": fingerprint(pl_module)[:16], "seed": self.seed, "stage": stage, "step": trainer.global_step}
         for clip in self._samples:
             frames = min(clip.frames, round(self.seconds * FPS))
-            pictures = render(pl_module, clip, frames)
-            self._write(trainer, clip, pictures)
+            self._write(trainer, clip, render(pl_module, clip, frames), made_by_model(made_by))
 
-    def _write(self, trainer: Trainer, clip: ClipSample, pictures: Pictures) -> None:
+    def _write(self, trainer: Trainer, clip: ClipSample, pictures: Pictures, tags: dict[str, str]) -> None:
         folder = Path(trainer.default_root_dir) / "samples"
         folder.mkdir(parents=True, exist_ok=True)
         audio = None if clip.audio is None else read_audio(clip.audio, sample_rate=SAMPLE_RATE)
-        write_video(folder / f"step={trainer.global_step:08d}_{clip.key}.mp4", iter(pictures), audio=audio, sample_rate=SAMPLE_RATE)
+        path = folder / f"step={trainer.global_step:08d}_{clip.key}.mp4"
+        write_video(path, iter(pictures), audio=audio, sample_rate=SAMPLE_RATE, metadata=tags)
         chosen = np.linspace(0, len(pictures) - 1, STRIP_FRAMES).round().astype(int)
         strip = np.concatenate(list(pictures[chosen]), axis=1)
         for logger in trainer.loggers:

@@ -135,6 +135,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:
     image = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(image, "PNG")
     (folder / "wall.png").write_bytes(image.getvalue())
+    Image.new("RGB", (100, 500), "grey").save(folder / "ribbon.png")
     (folder / "broken.png").write_bytes(image.getvalue()[:60])
     (folder / "text.wav").write_text("no sound")
     write_wav(folder / "silent.wav", np.zeros(5 * RATE))
@@ -148,6 +149,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:
     (folder / "empty_model").mkdir()
     return {
         "missing image": ({"image": folder / "none.png"}, "none.png: no such file"),
+        "ribbon": ({"image": folder / "ribbon.png"}, "ribbon.png: 100×500 is more than 4 times as long as wide"),
         "broken image": ({"image": folder / "broken.png"}, "broken.png: cannot be read as a picture"),
         "missing music": ({"music": folder / "none.wav"}, "none.wav: no such file"),
         "no sound": ({"music": folder / "text.wav"}, "text.wav: cannot be read"),
@@ -185,6 +187,14 @@ def test_bad_input_ends_in_one_line(generate, folder: Path, tmp_path: Path, caps
         assert sum(line.startswith("xdancer generate:") for line in error) == 1
         assert not out.exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tiny_portrait_is_said_and_taken(generate, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (40, 60), "grey").save(folder / "tiny.png")
+    code, out = generate(image=folder / "tiny.png")
+    assert code == 0
+    assert "tiny.png: 40×60 pixels show little of a person; expect a blur below 64" in capsys.readouterr().out
+    assert probe(out).frames == 105
 
 
 def test_a_portrait_without_a_person(generate, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from xdancer.demo.story import tell
 from xdancer.embedded.build import EmbeddedConfig, build_embedded
 from xdancer.evaluation.clips import swap_songs
 from xdancer.media import probe
+from xdancer.pipelines.folder import model_hash
 
 KEYS = [
     *(f"vqvae/{name}" for name in ("body_percent", "hands_percent", "hands_aligned_percent", "mean_hand_percent", "min_perplexity")),
@@ -57,18 +60,19 @@ def test_equal_seeds_sample_equal_dances(folders: Folders, tiny_checkpoints: dic
 def test_the_report_holds_every_figure_and_stands_alone(
     folders: Folders, tiny_models: Path, tiny_checkpoints: dict[str, Path], monkeypatch
 ) -> None:
+    shutil.copytree(tiny_models, folders.model)
     monkeypatch.setattr("xdancer.pose.mediapipe.REQUIREMENT", False)  # keypoints are null then, and the test stays quick
     common = ["--data", str(folders.test), "--evaluation", str(folders.evaluation), "--device", "cpu"]
     assert (
         step(["motion", *common, "--gpt", str(tiny_checkpoints["motion_gpt"]), "--figures", str(folders.motion_figures), "--clips", "3"]) == 0
     )
-    video = ["--train", str(folders.train), "--model", str(tiny_models), "--figures", str(folders.video_figures), "--frames", "17"]
+    video = ["--train", str(folders.train), "--model", str(folders.model), "--figures", str(folders.video_figures), "--frames", "17"]
     assert step(["video", *common, *video]) == 0
     unseen = {"data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song}
     unseen |= {"figures": folders.unseen_figures}
     assert step(["unseen", *[part for name, value in unseen.items() for part in (f"--{name}", str(value))]]) == 0
     generate(
-        image=folders.portrait, pose=folders.portrait_pose, music=folders.song, model=tiny_models, out=folders.dance,
+        image=folders.portrait, pose=folders.portrait_pose, music=folders.song, model=folders.model, out=folders.dance,
         side_by_side=folders.side_by_side, device="cpu",
     )  # fmt: skip
     phases = make_phases(folders, Budget.of(15.0), seed=0, device="cpu", precision="fp32")
@@ -87,6 +91,12 @@ def test_the_report_holds_every_figure_and_stands_alone(
     assert "train.py fit --config configs/demo/gpt.yaml" in text
     assert probe(folders.dance).duration == pytest.approx(3.0, abs=0.1)
     assert state.complete
+    for path in (*folders.root.glob("*.mp4"), *folders.evaluation.rglob("*.mp4")):
+        with av.open(str(path)) as container:
+            tags, notes = dict(container.metadata), json.loads(container.metadata["comment"])
+        made = not path.name.endswith((".true.mp4", ".mask.mp4"))
+        assert (notes["generated"], "digital_source_type" in tags) == (made, made), path
+        assert (notes.get("model"), notes.get("seed")) == ((model_hash(tiny_models), 0) if made else (None, None)), path
 
 
 def test_budgets_depend_on_minutes_alone_and_only_the_steps_grow() -> None:

@@ -11,7 +11,8 @@ import torch
 from xdancer.errors import XDancerError
 from xdancer.types import PoseBatch, VideoBatch
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
-from xdancer.video_diffusion.sampling import render_video, window_starts
+from xdancer.video_diffusion.noise import make_scheduler
+from xdancer.video_diffusion.sampling import render_video, stream_latents, window_starts
 
 
 @pytest.mark.parametrize("frames", [1, 15, 16, 17, 28, 40, 133])
@@ -80,6 +81,34 @@ def test_wanted_frames_are_guided_by_their_own_codes(
     index = torch.tensor([[3, frames - 1], [0, 8]])
     whole, wanted = render_video(model, **given), render_video(model, **given, frame_index=index)
     torch.testing.assert_close(wanted, whole[torch.arange(2)[:, None], index], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [5, 16, 17, 61])
+def test_streaming_is_denoising_all_frames_step_by_step(frames: int, tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    """Against the loop over steps that holds the whole clip."""
+    config = replace(tiny, temporal=True)
+    model, batch, codes = VideoDiffusion(config).eval(), make_batch(config), torch.randn(2, frames, 30)
+    with torch.no_grad():
+        for parameter in model.unet.parameters():  # motion modules start as nothing
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    arguments = {"reference": batch.reference, "reference_pose": batch.reference_pose, "codes": codes, "steps": 3}
+    parts = list(stream_latents(model, **arguments, generator=torch.Generator().manual_seed(5)))
+    if frames == 61:
+        assert max(part.shape[1] for part in parts) <= 16  # never the whole clip
+    generator, scheduler = torch.Generator().manual_seed(5), make_scheduler(config)
+    scheduler.set_timesteps(3)
+    offsets = torch.randint(0, 12, (3,), generator=generator).tolist()
+    latents = torch.cat([torch.randn(2, min(16, frames - start), 12, 8, 4, generator=generator) for start in range(0, frames, 16)], dim=1)
+    with torch.no_grad():
+        portrait = model.encode_portrait(batch.reference, batch.reference_pose)
+        for timestep, offset in zip(scheduler.timesteps, offsets, strict=True):
+            totals, counts = torch.zeros_like(latents), torch.zeros(1, frames, 1, 1, 1)
+            for start, stop in window_starts(frames, window=16, overlap=4, offset=offset):
+                motion = model.encode_motion(portrait, codes[:, start:stop], None)
+                totals[:, start:stop] += model(latents[:, start:stop], timestep.expand(2), portrait, motion)
+                counts[:, start:stop] += 1
+            latents = scheduler.step(totals / counts, timestep, latents, eta=0.0).prev_sample
+    torch.testing.assert_close(torch.cat(parts, dim=1), latents, atol=1e-5, rtol=1e-4)
 
 
 def test_guidance_weighs_the_branches(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:

@@ -1,15 +1,11 @@
 """`xdancer generate`: portrait + song → dance video, or the dancing skeleton alone."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xdancer.commands.inputs import SAMPLE_RATE, check_outputs, known, listened, make_sampling, read_song, recommended_sampling
 from xdancer.device import DeviceName, Precision, select_device
 from xdancer.errors import XDancerError
-
-AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-"""IPTC's mark of media that a trained model made."""
 
 if TYPE_CHECKING:
     from xdancer.commands.stage import Stage
@@ -189,7 +185,7 @@ def _choice(song: Any, candidates: int) -> Any:
 
 def _preview(stage: "Stage", poses: Any, path: Path, *, window: bool, notes: dict[str, Any]) -> None:
     """The skeleton with the song, in a file that grows and, if wanted, in a window."""
-    from xdancer.media import grow_video
+    from xdancer.media import grow_video, made_by_model
     from xdancer.pipelines.preview import Clock, draw_dance, show_live
     from xdancer.types import FPS
 
@@ -197,8 +193,9 @@ def _preview(stage: "Stage", poses: Any, path: Path, *, window: bool, notes: dic
     clock = Clock()
     pictures = clock.timed(draw_dance((stage.outside(pose[None])[0] for pose in poses), size=stage.preview_size))
     grow_video(
-        path, show_live(pictures) if window else pictures, fps=float(FPS), audio=stage.song, sample_rate=SAMPLE_RATE, metadata=_tags(notes)
-    )
+        path, show_live(pictures) if window else pictures, fps=float(FPS), audio=stage.song, sample_rate=SAMPLE_RATE,
+        metadata=made_by_model(notes),
+    )  # fmt: skip
     print(f"{path}: {clock} (music plays at {FPS})")
 
 
@@ -211,18 +208,11 @@ def _take_preview(live: Path, out: Path) -> None:
     print(f"{out}: the dancing skeleton, sound from the song")
 
 
-def _tags(notes: dict[str, Any]) -> dict[str, str]:
-    import xdancer
-
-    comment = json.dumps({"xdancer": xdancer.__version__, "generated": True, **notes})
-    return {"title": "xdancer", "digital_source_type": AI_MADE, "comment": comment}
-
-
 def _render(
     stage: "Stage", start: "PoseBatch", motion: "MotionSample", notes: dict[str, Any], *, out: Path, side_by_side: Path | None
 ) -> None:  # fmt: skip
     """Stage 3 and the videos; each is whole or not there, and pictures pass through one by one."""
-    from xdancer.media import stream_video, write_video
+    from xdancer.media import made_by_model, stream_video, write_video
     from xdancer.pipelines.letterbox import resized
     from xdancer.pipelines.side_by_side import compose
     from xdancer.progress import Steps
@@ -230,12 +220,12 @@ def _render(
 
     assert stage.renderer is not None
     assert stage.portrait is not None
+    sound: dict[str, Any] = {"fps": float(FPS), "audio": stage.song, "sample_rate": SAMPLE_RATE, "metadata": made_by_model(notes)}
     with Steps() as progress:
         dance = stage.renderer.show(
             stage.portrait, start, motion, steps=notes["steps"], guidance=notes["cfg"], seed=notes["seed"], progress=progress
         )
-    sound: dict[str, Any] = {"fps": float(FPS), "audio": stage.song, "sample_rate": SAMPLE_RATE, "metadata": _tags(notes)}
-    write_video(out, (resized(frame, stage.size) for frame in dance.frames), **sound)
+        write_video(out, (resized(frame, stage.size) for frame in dance.frames), **sound)
     count = len(dance.pose)
     print(f"{out}: {count} frames of {stage.size[1]}×{stage.size[0]}, {count / FPS:.1f} s, sound from the song")
     if side_by_side is not None:

@@ -24,6 +24,9 @@ from xdancer.pipelines.preview import HEIGHT, SQUARE, WIDEST
 from xdancer.pipelines.standing import standing_pose
 from xdancer.types import PoseBatch
 
+LEAST_SIDE, WIDEST_PORTRAIT = 64, 4
+"""Of a portrait: pixels of its longer side, and how many times longer than its shorter one it may be."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -56,6 +59,23 @@ class Stage:
         return renderer.box(self.portrait)
 
 
+def read_portrait(path: Path) -> NDArray[np.uint8]:
+    """The picture of the person who dances.
+
+    Raises:
+        MediaError: unreadable; XDancerError: too narrow for a dance. A small one is said and taken.
+    """
+    portrait = read_image(path)
+    height, width = portrait.shape[:2]
+    if max(height, width) < LEAST_SIDE:
+        print(f"{path}: {width}×{height} pixels show little of a person; expect a blur below {LEAST_SIDE}", flush=True)
+    if max(height, width) > WIDEST_PORTRAIT * min(height, width):
+        raise XDancerError(
+            f"{path}: {width}×{height} is more than {WIDEST_PORTRAIT} times as long as wide, and a dance needs room. Crop it around the person."
+        )
+    return portrait
+
+
 def set_stage(
     image: Path | None, song: NDArray[np.float32], model: Path | None, *, device: torch.device, precision: Precision,
     width: int | None, height: int | None,
@@ -65,7 +85,7 @@ def set_stage(
     Raises:
         MediaError, CheckpointError, StageMismatchError: an unreadable picture or model; XDancerError: a size of other proportions.
     """
-    portrait, renderer = None if image is None else read_image(image), None
+    portrait, renderer = None if image is None else read_portrait(image), None
     if model is None:
         motion = MotionPipeline.shipped(device=device, precision=precision)
     elif portrait is not None and has_renderer(model):

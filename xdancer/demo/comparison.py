@@ -1,6 +1,6 @@
 """Videos that show a held-out clip beside its truth and the null rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ COLUMNS = ("portrait", "driving pose", "true", "rendered", "null: copy the portr
 POSE_COLUMNS = ("true", "generated")
 
 
-def comparison_video(item: VideoItem, training_mean: UInt8[NDArray, "height width 3"] | None) -> bytes:
-    """An mp4 of `COLUMNS` side by side (black where there is no training mean)."""
+def comparison_video(item: VideoItem, training_mean: UInt8[NDArray, "height width 3"] | None, tags: Mapping[str, str]) -> bytes:
+    """An mp4 of `COLUMNS` side by side (black where there is no training mean), with these tags."""
     frames, height, width = item.true.shape[:3]
     target = unit_pictures(item.true)
     reference = None if item.portrait_mask is None else torch.from_numpy(item.portrait_mask)
@@ -29,7 +29,7 @@ def comparison_video(item: VideoItem, training_mean: UInt8[NDArray, "height widt
     still = np.broadcast_to(item.portrait, item.true.shape)
     panels = [still, poses, item.true, item.generated]
     panels += [to_pictures(nulls[name]) if name in nulls else np.zeros_like(item.true) for name in ("copy", "mean", "grey")]
-    return encode_video(list(np.concatenate(panels, axis=2)[:frames]), crf=16)
+    return encode_video(list(np.concatenate(panels, axis=2)[:frames]), crf=16, metadata=tags)
 
 
 def pose_pictures(

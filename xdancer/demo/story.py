@@ -21,9 +21,10 @@ from xdancer.demo.table import groups
 from xdancer.evaluation.folder import read_motion_items, read_training_mean, read_video_items, write_json
 from xdancer.evaluation.tokenizer import TOKENS
 from xdancer.files import write_bytes, write_text
-from xdancer.media import read_audio, read_video, write_video
+from xdancer.media import made_by_model, read_audio, read_video, write_video
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.metrics.pose import frame_speed
+from xdancer.pipelines.folder import model_hash
 from xdancer.report import charts, page
 from xdancer.report.embed import inline_svg, picture_uri, video_uri
 from xdancer.report.strip import frame_strip, pose_strip
@@ -50,7 +51,9 @@ def tell(folders: Folders, state: State, phases: Sequence[Phase]) -> None:
     begin = time.monotonic()
     parts = [kept(path) for path in (folders.motion_figures, folders.video_figures, folders.unseen_figures)]
     dances, mean = read_motion_items(folders.evaluation), read_training_mean(folders.evaluation)
-    result, motion, video, training = _result(folders), _motion(folders, dances), _video(folders, mean), _training(folders, phases)
+    tags = made_by_model({"model": model_hash(folders.model), "seed": state.settings["seed"]})
+    result, motion = _result(folders), _motion(folders, dances, tags)
+    video, training = _video(folders, mean, tags), _training(folders, phases)
     state.wall = round(state.wall + time.monotonic() - begin, 1)
     figures = report_figures(state, phases, parts)
     sections = [
@@ -84,7 +87,7 @@ def _figures(figures: Mapping[str, Any]) -> str:
     return page.paragraph(text) + page.metric_table(groups(figures))
 
 
-def _motion(folders: Folders, dances: Sequence[MotionItem]) -> str:
+def _motion(folders: Folders, dances: Sequence[MotionItem], tags: Mapping[str, str]) -> str:
     reader = ShardReader(folders.test)
     parts = []
     for number, item in enumerate(dances[:SHOWN_DANCES]):
@@ -93,25 +96,26 @@ def _motion(folders: Folders, dances: Sequence[MotionItem]) -> str:
         speeds = {name: frame_speed(pose[..., :2], pose[..., 2]) * FPS for name, pose in (("generated", item.generated), ("true", item.true))}
         chart = inline_svg(charts.speed_chart(speeds, [float(beat) for beat in item.beats], fps=float(FPS)))
         if number == 0:
-            parts.append(page.video(_pose_video(folders, reader, item), f"{item.key} with its song: true | generated", width=520))
+            parts.append(page.video(_pose_video(folders, reader, item, tags), f"{item.key} with its song: true | generated", width=520))
         parts.append(figure + page.chart(chart, SPEED_CAPTION))
     return "".join(parts)
 
 
-def _pose_video(folders: Folders, reader: ShardReader, item: MotionItem) -> str:
+def _pose_video(folders: Folders, reader: ShardReader, item: MotionItem, tags: Mapping[str, str]) -> str:
     path = folders.evaluation / "motion" / f"{item.key}.poses.mp4"
     sound = read_audio(reader.member(item.key, "audio.m4a"), sample_rate=SAMPLE_RATE) if reader.has(item.key, "audio.m4a") else None
-    write_video(path, pose_pictures([item.true, item.generated]), fps=float(FPS), audio=sound, sample_rate=SAMPLE_RATE)
+    pictures = pose_pictures([item.true, item.generated])
+    write_video(path, pictures, fps=float(FPS), audio=sound, sample_rate=SAMPLE_RATE, metadata=tags)
     return video_uri(path)
 
 
-def _video(folders: Folders, mean: Any) -> str:
+def _video(folders: Folders, mean: Any, tags: Mapping[str, str]) -> str:
     order = " · ".join(COLUMNS)
     parts = [page.paragraph(f"From left to right: {order}. The portrait is the clip's first frame, the frames begin in its middle.")]
     for number, item in enumerate(read_video_items(folders.evaluation)):
         if number == SHOWN_CLIPS:
             break
-        video = comparison_video(item, mean)
+        video = comparison_video(item, mean, tags)
         write_bytes(folders.evaluation / "video" / f"{item.key}.comparison.mp4", video)
         parts.append(page.video(video_uri(video), item.key, width=1100, loop=True))
     return "".join(parts)

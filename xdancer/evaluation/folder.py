@@ -29,7 +29,7 @@ from PIL import Image
 
 from xdancer.errors import XDancerError
 from xdancer.files import whole
-from xdancer.media import read_image, read_video, write_video
+from xdancer.media import made_by_model, read_image, read_video, write_video
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.metrics.video_item import VideoItem
 from xdancer.skeleton import KEYPOINT_COUNT
@@ -154,8 +154,8 @@ def _save_picture(path: Path, picture: UInt8[NDArray, "height width *rgb"]) -> N
     _write(path, lambda file: Image.fromarray(picture).save(file, format="PNG"))
 
 
-def write_video_item(folder: Path, item: VideoItem) -> None:
-    """Store one rendered clip under `folder/video`.
+def write_video_item(folder: Path, item: VideoItem, made_by: Mapping[str, Any] | None = None) -> None:
+    """Store one rendered clip under `folder/video`; `made_by` (`model`, `seed`) goes into the tags of what was generated.
 
     Raises:
         XDancerError: the folder cannot be written.
@@ -171,7 +171,8 @@ def write_video_item(folder: Path, item: VideoItem) -> None:
     write_json(stem / f"{item.key}.json", {"identity": item.identity})
     mask = np.repeat(item.mask[..., None].astype(np.uint8) * 255, 3, axis=-1)
     for name, frames in (("true", item.true), ("mask", mask), ("generated", item.generated)):
-        write_video(stem / f"{item.key}.{name}.mp4", iter(frames), fps=float(FPS), crf=QUALITY)
+        tags = made_by_model(made_by or {}) if name == "generated" else None
+        write_video(stem / f"{item.key}.{name}.mp4", iter(frames), fps=float(FPS), crf=QUALITY, metadata=tags)
 
 
 def write_training_mean(folder: Path, mean: UInt8[NDArray, "height width 3"]) -> None:

@@ -97,6 +97,7 @@ def render_clips(
     keys = with_known_clothes(reader, with_video(reader))[:clips]
     if keys and train is not None:
         write_training_mean(out, training_mean(ShardReader(train)))
+    made_by = {"model": pipeline.name, "seed": seed}
     size = (pipeline.renderer.config.height, pipeline.renderer.config.width)
     for done, key in enumerate(keys):
         meta = reader.meta(key)
@@ -104,7 +105,7 @@ def render_clips(
             raise ShardError(
                 f"{data}: clip {key} is {meta['width']}×{meta['height']}, the model renders {size[1]}×{size[0]}. Use shards of its size."
             )
-        write_video_item(out, render_clip(pipeline, reader, key, frames=frames, seed=seed))
+        write_video_item(out, render_clip(pipeline, reader, key, frames=frames, seed=seed), made_by)
         if progress is not None:
             progress("videos", done + 1, len(keys))
     return len(keys)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xdancer.errors import MediaError
 from xdancer.files import whole
+from xdancer.media.provenance import drawn
 from xdancer.media.reading import Picture, frame_times
 
 AAC_RATES = (44100, 48000)
@@ -115,7 +116,8 @@ def write_video(
 ) -> None:  # fmt: skip
     """Write H.264 (yuv420p) with AAC sound, atomically; sound is cut or padded with silence to the length of the picture.
 
-    `audio` is (samples,) or (samples, channels) in [-1, 1], heard from the first picture on; `metadata` is stored as tags, any key.
+    `audio` is (samples,) or (samples, channels) in [-1, 1], heard from the first picture on; `metadata` is stored as tags, any key
+    (`provenance`; by default those of a video that no model made).
 
     Raises:
         MediaError: odd or unequal picture sizes, no pictures, or the file cannot be written (full disk).
@@ -124,7 +126,7 @@ def write_video(
     options = {"movflags": "+faststart+use_metadata_tags"}
     with _temporary(path) as temporary:
         with av.open(str(temporary), "w", format="mp4", options=options) as container:
-            container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
+            container.metadata.update({key: str(value) for key, value in (drawn() if metadata is None else metadata).items()})
             # one thread: on a busy machine x264's threads now and then give other bits for equal pictures
             x264 = {"crf": str(crf), "mbtree": "0"}
             count = _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
@@ -148,7 +150,7 @@ def grow_video(
     x264 = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "g": str(max(1, round(fps / 2)))}
     try:
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            container.metadata.update({key: str(value) for key, value in (metadata or {}).items()})
+            container.metadata.update({key: str(value) for key, value in (drawn() if metadata is None else metadata).items()})
             _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
     except Exception as error:
         path.unlink(missing_ok=True)
@@ -173,8 +175,10 @@ def repack_video(source: Path | str, target: Path | str) -> None:
                 new.mux(packet)
 
 
-def encode_video(frames: Iterable[Picture], *, fps: float = 30.0, crf: int = 20, keyframe_interval: int = 16) -> bytes:
-    """An H.264 mp4 without sound in memory, a keyframe every `keyframe_interval` pictures; equal bytes for equal pictures.
+def encode_video(
+    frames: Iterable[Picture], *, fps: float = 30.0, crf: int = 20, keyframe_interval: int = 16, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """An H.264 mp4 without sound in memory, a keyframe every `keyframe_interval` pictures; equal bytes for equal pictures and tags.
 
     Raises:
         MediaError: odd or unequal picture sizes, or no pictures.
@@ -184,7 +188,8 @@ def encode_video(frames: Iterable[Picture], *, fps: float = 30.0, crf: int = 20,
         "crf": str(crf), "preset": "veryfast", "g": str(keyframe_interval), "keyint_min": str(keyframe_interval), "sc_threshold": "0",
         "mbtree": "0",  # with x264's macroblock tree 1 encoding in 300 comes out with other bytes
     }  # fmt: skip
-    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+use_metadata_tags"}) as container:
+        container.metadata.update(metadata or {})
         _encode(container, frames, fps=fps, options=options, threads=1)
     return buffer.getvalue()
 

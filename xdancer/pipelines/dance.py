@@ -11,16 +11,16 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xdancer.checkpoint import load_model
+from xdancer.checkpoint import fingerprint, load_model
 from xdancer.device import Precision, autocast
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
-from xdancer.pipelines.folder import read_folder, require_one_tokenizer, write_folder
+from xdancer.pipelines.folder import name_of, read_folder, require_one_tokenizer, write_folder
 from xdancer.pipelines.letterbox import Letterbox
 from xdancer.pipelines.motion import MotionPipeline, Progress, Wishes, frames_of
 from xdancer.types import MotionSample, MotionTokens, PoseBatch
 from xdancer.video_diffusion.model import VideoDiffusion
-from xdancer.video_diffusion.sampling import decode_windows, render_latents
+from xdancer.video_diffusion.sampling import decode_windows, stream_latents
 from xdancer.vqvae.model import VQVAE
 
 
@@ -101,6 +101,11 @@ class DancePipeline:
     def models(self) -> dict[str, nn.Module]:
         """The stages' models by name."""
         return {"vqvae": self.tokenizer, "motion_gpt": self.gpt, "video_diffusion": self.renderer}
+
+    @property
+    def name(self) -> str:
+        """What videos of this model are tagged with: `model_hash` of its folder, computed from the weights."""
+        return name_of({stage: fingerprint(model) for stage, model in self.models.items()})
 
     @property
     def device(self) -> torch.device:
@@ -193,16 +198,15 @@ class DancePipeline:
         """Stage 3: the person of `reference` (RGB in [-1, 1]) in the dance's poses; pictures window by window, in [-1, 1]."""
         report = None if progress is None else lambda done, total: progress("render", done, total)
         generator = torch.Generator(self.device).manual_seed(seed)
-        with torch.no_grad(), autocast(self.device, self.precision):
-            latents = render_latents(
+        with torch.no_grad():
+            latents = stream_latents(
                 self.renderer, reference=reference, reference_pose=reference_pose, codes=self.tokenizer.codes(motion.tokens), pose=motion.pose,
                 steps=steps, guidance=guidance, generator=generator, progress=report,
             )  # fmt: skip
-        return self._decoded(latents)
+        return self._decoded(decode_windows(self.renderer, latents))
 
     @torch.no_grad()
-    def _decoded(self, latents: Tensor) -> Iterator[Tensor]:
-        windows = decode_windows(self.renderer, latents)
+    def _decoded(self, windows: Iterator[Tensor]) -> Iterator[Tensor]:
         while True:
             with autocast(self.device, self.precision):  # not held while the reader works
                 window = next(windows, None)

@@ -120,8 +120,12 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def model_hash(folder: Path) -> str:
     """Sixteen digits that name the stages of a model folder together; errors as in `read_index`."""
-    stages = sorted((name, stage["fingerprint"]) for name, stage in read_index(folder)["stages"].items())
-    return hashlib.sha256(json.dumps(stages).encode()).hexdigest()[:16]
+    return name_of({name: stage["fingerprint"] for name, stage in read_index(folder)["stages"].items()})
+
+
+def name_of(fingerprints: Mapping[str, str]) -> str:
+    """Sixteen digits that name stages together, by their fingerprints."""
+    return hashlib.sha256(json.dumps(sorted(fingerprints.items())).encode()).hexdigest()[:16]
 
 
 def has_renderer(folder: Path) -> bool:

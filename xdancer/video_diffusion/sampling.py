@@ -1,7 +1,8 @@
-"""Frames from codes: DDIM over overlapping windows, all frames denoised jointly (the paper's long video; window sizes are ours)."""
+"""Frames from codes: DDIM over overlapping windows, all frames denoised jointly (the paper's long video; sizes are ours), in a stream."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -69,30 +70,69 @@ def check_inputs(model: VideoDiffusion, reference: Tensor, codes: Tensor, pose: 
 def denoise(
     model: VideoDiffusion, portrait: Portrait, codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None, *, steps: int,
     guidance: float, generator: torch.Generator | None, progress: Callable[[int, int], None] | None = None, picked: Tensor | None = None,
-) -> Float[Tensor, "batch picture channel rows columns"]:  # fmt: skip
-    """Latents of all frames, or of the `picked` ones.
+) -> Iterator[Float[Tensor, "batch picture channel rows columns"]]:  # fmt: skip
+    """Latents of all frames, or of the `picked` ones, in order, some at a time.
 
-    Per step the predictions of overlapping windows are averaged; the grid of windows shifts from step to step.
+    Per step the predictions of overlapping windows are averaged; the grid of windows shifts from step to step. A frame of one step needs
+    only the windows of the step before that reach it, so all steps run one behind the other along the clip: the result is that of denoising
+    the whole clip step by step, the memory that of a few windows per step.
     """
     config, scheduler = model.config, make_scheduler(model.config)
     scheduler.set_timesteps(steps, device=codes.device)
     branches = [WindowedMotion(model, portrait, codes, pose, picked)]
     if guidance != 1:
         branches.append(WindowedMotion(model, model.drop(portrait), codes, pose, picked))
-    shape = (len(codes), branches[0].pictures, config.latent_channels, *config.latent_size)
-    latents = torch.randn(shape, generator=generator, device=generator.device if generator else codes.device).to(codes.device)
-    step_width = config.window_frames - config.window_overlap
-    for done, timestep in enumerate(scheduler.timesteps):
-        draw = torch.randint(0, step_width, (1,), generator=generator, device=generator.device if generator else codes.device)
-        total, count = torch.zeros_like(latents), torch.zeros(1, shape[1], 1, 1, 1, device=codes.device)
-        windows = window_starts(shape[1], window=config.window_frames, overlap=config.window_overlap, offset=int(draw))
-        for number, (start, stop) in enumerate(windows):
-            total[:, start:stop] += _predict(model, branches, latents[:, start:stop], timestep, start, stop, guidance)
-            count[:, start:stop] += 1
-            if progress is not None:
-                progress(done * len(windows) + number + 1, len(scheduler.timesteps) * len(windows))
-        latents = cast(Any, scheduler.step)(total / count, timestep, latents, eta=0.0).prev_sample
+    pictures, place = branches[0].pictures, generator.device if generator else codes.device
+    draws = torch.randint(0, config.window_frames - config.window_overlap, (steps,), generator=generator, device=place).tolist()
+    grids = [window_starts(pictures, window=config.window_frames, overlap=config.window_overlap, offset=offset) for offset in draws]
+    done, total = 0, sum(map(len, grids))
+
+    def predict(noisy: Tensor, timestep: Tensor, start: int, stop: int) -> Tensor:
+        nonlocal done
+        prediction, done = _predict(model, branches, noisy, timestep, start, stop, guidance), done + 1
+        if progress is not None:
+            progress(done, total)
+        return prediction
+
+    shape = (len(codes), config.latent_channels, *config.latent_size)
+    latents = _noise(pictures, config.window_frames, shape, generator, place, codes.device)
+    for timestep, windows in zip(scheduler.timesteps, grids, strict=True):
+        latents = _denoise_once(latents, windows, partial(predict, timestep=timestep), partial(_step, scheduler, timestep))
     return latents
+
+
+def _noise(
+    pictures: int, window: int, shape: tuple[int, ...], generator: torch.Generator | None, place: Any, device: torch.device
+) -> Iterator[Tensor]:
+    """Where denoising starts, a window of frames at a time."""
+    for start in range(0, pictures, window):
+        size = (shape[0], min(window, pictures - start), *shape[1:])
+        yield torch.randn(size, generator=generator, device=place).to(device)
+
+
+def _step(scheduler: Any, timestep: Tensor, prediction: Tensor, noisy: Tensor) -> Tensor:
+    return scheduler.step(prediction, timestep, noisy, eta=0.0).prev_sample
+
+
+def _denoise_once(
+    source: Iterator[Tensor], windows: list[tuple[int, int]], predict: Callable[..., Tensor], step: Callable[[Tensor, Tensor], Tensor]
+) -> Iterator[Tensor]:
+    """One denoising step along a clip: reads noisy frames as its windows need them, gives frames on when their last window is done."""
+    noisy, first = next(source), 0
+    totals = torch.zeros_like(noisy)
+    counts = noisy.new_zeros(1, noisy.shape[1], 1, 1, 1)
+    for number, (start, stop) in enumerate(windows):
+        while first + noisy.shape[1] < stop:
+            more = next(source)
+            noisy, totals = torch.cat([noisy, more], dim=1), torch.cat([totals, torch.zeros_like(more)], dim=1)
+            counts = torch.cat([counts, counts.new_zeros(1, more.shape[1], 1, 1, 1)], dim=1)
+        inside = slice(start - first, stop - first)
+        totals[:, inside] += predict(noisy[:, inside], start=start, stop=stop)
+        counts[:, inside] += 1
+        ready = (windows[number + 1][0] if number + 1 < len(windows) else stop) - first
+        if ready:
+            yield step(totals[:, :ready] / counts[:, :ready], noisy[:, :ready])
+            noisy, totals, counts, first = noisy[:, ready:], totals[:, ready:], counts[:, ready:], first + ready
 
 
 def _predict(
@@ -108,17 +148,17 @@ def _predict(
 
 
 @torch.no_grad()
-def render_latents(
+def stream_latents(
     model: VideoDiffusion, *, reference: Float[Tensor, "batch 3 height width"], reference_pose: PoseBatch,
     codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
     generator: torch.Generator | None = None, progress: Callable[[int, int], None] | None = None,
-    frame_index: Int[Tensor, "batch picture"] | None = None,
-) -> Float[Tensor, "batch picture channel rows columns"]:  # fmt: skip
-    """Denoised latents for any number of codes; one portrait (in [-1, 1]) and its pose per item. `decode_windows` makes pictures of them.
+    picked: Int[Tensor, "batch picture"] | None = None,
+) -> Iterator[Float[Tensor, "batch picture channel rows columns"]]:  # fmt: skip
+    """Denoised latents for any number of codes, in order, some frames at a time; `decode_windows` makes pictures of them.
 
-    `pose`: keypoints decoded from the same tokens, where `model.needs_pose`. `steps`, `guidance`: the config's if None. The same
-    generator state gives the same bits. `progress` is told (windows done, windows in all denoising steps). `frame_index`: only these frames
-    are returned, and without temporal modules only these are rendered.
+    One portrait (in [-1, 1]) and its pose per item. `pose`: keypoints decoded from the same tokens, where `model.needs_pose`. `steps`,
+    `guidance`: the config's if None. The same generator state gives the same bits. `progress` is told (windows done, windows in all
+    denoising steps). `picked`: the windows count these frames alone, for models without temporal modules.
 
     Raises:
         XDancerError: sizes that do not fit the renderer.
@@ -129,11 +169,7 @@ def render_latents(
     if not 1 <= steps <= model.config.train_timesteps:
         raise XDancerError(f"steps {steps}: from 1 to {model.config.train_timesteps}.")
     portrait = model.encode_portrait(reference, reference_pose.frames(slice(0, 1)))
-    picked = None if model.config.temporal else frame_index
-    latents = denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress, picked=picked)
-    if frame_index is None or picked is not None:
-        return latents
-    return latents[torch.arange(len(latents), device=latents.device)[:, None], frame_index]
+    yield from denoise(model, portrait, codes, pose, steps=steps, guidance=guidance, generator=generator, progress=progress, picked=picked)
 
 
 @torch.no_grad()
@@ -142,20 +178,28 @@ def render_video(
     codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None = None, steps: int | None = None, guidance: float | None = None,
     generator: torch.Generator | None = None, frame_index: Int[Tensor, "batch picture"] | None = None,
 ) -> Float[Tensor, "batch picture 3 height width"]:  # fmt: skip
-    """All frames, or those of `frame_index`, in [-1, 1] at once, for short clips; arguments as in `render_latents`."""
-    latents = render_latents(
-        model, reference=reference, reference_pose=reference_pose, codes=codes, pose=pose, steps=steps, guidance=guidance,
-        generator=generator, frame_index=frame_index,
+    """All frames, or those of `frame_index`, in [-1, 1] at once, for short clips; arguments as in `stream_latents`."""
+    picked = None if model.config.temporal else frame_index
+    latents = torch.cat(
+        list(
+            stream_latents(
+                model, reference=reference, reference_pose=reference_pose, codes=codes, pose=pose, steps=steps, guidance=guidance,
+                generator=generator, picked=picked,
+            )
+        ),
+        dim=1,
     )  # fmt: skip
+    if frame_index is not None and picked is None:
+        latents = latents[torch.arange(len(latents), device=latents.device)[:, None], frame_index]
     return decode_frames(model, latents).clamp(-1, 1)
 
 
-def decode_windows(model: VideoDiffusion, latents: Tensor) -> Iterator[Float[Tensor, "batch frame 3 height width"]]:
-    """Pictures of latents, a window of frames at a time: neither the autoencoder nor a long video fills the memory."""
-    for part in latents.split(model.config.window_frames, dim=1):
+def decode_windows(model: VideoDiffusion, latents: Iterable[Tensor]) -> Iterator[Float[Tensor, "batch frame 3 height width"]]:
+    """Pictures of latents, at most a window of frames at a time: neither the autoencoder nor a long video fills the memory."""
+    for part in (part for some in latents for part in some.split(model.config.window_frames, dim=1)):
         yield model.image_space.decode(part.flatten(0, 1)).unflatten(0, part.shape[:2])
 
 
 def decode_frames(model: VideoDiffusion, latents: Tensor) -> Float[Tensor, "batch frame 3 height width"]:
     """Pictures of latents, all at once."""
-    return torch.cat(list(decode_windows(model, latents)), dim=1)
+    return torch.cat(list(decode_windows(model, [latents])), dim=1)
