@@ -5,12 +5,12 @@ from typing import Literal
 from datamodules.base import ShardDataModule, Split
 from xdancer.data.augment import PoseAugmentation
 from xdancer.data.dances import DanceShape, DanceWindows
+from xdancer.data.derived import derived_of
 from xdancer.data.joined import JoinedPoses
 from xdancer.data.loader import EvaluationLoader
 from xdancer.data.members import TOKENS
 from xdancer.data.poses import PoseFrames
 from xdancer.data.shards import ShardReader
-from xdancer.data.tokens import tokens_of
 from xdancer.data.windows import WindowSet
 from xdancer.embedded.build import EmbeddedConfig
 from xdancer.errors import ShardError, StageMismatchError
@@ -110,7 +110,7 @@ class MotionDataModule(ShardDataModule[PoseBatch | DanceBatch]):
         return self._evaluation_loader("test", windows)
 
     def open_split(self, split: Split) -> ShardReader:
-        return ShardReader(self.folders[split], tokens=None if self.tokens is None else tokens_of(self.folders[split], self.tokens))
+        return ShardReader(self.folders[split], tokens=None if self.tokens is None else derived_of(self.folders[split], self.tokens))
 
     def check(self, reader: ShardReader) -> None:
         """Compare the samples with the model that is going to read them; linked arguments are no contract."""

@@ -1,13 +1,24 @@
 """Pictures, poses and portraits for stage 3."""
 
-from datamodules.base import ShardDataModule
-from xdancer.data.members import VIDEO
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.base import ShardDataModule, Split
+from xdancer.data.derived import derived_of
+from xdancer.data.latents import weights_name
+from xdancer.data.members import EMBEDDING, LATENTS, VIDEO
 from xdancer.data.shards import ShardReader
-from xdancer.data.videos import VideoShape, VideoWindows
-from xdancer.data.windows import WindowSet
+from xdancer.data.videos import FrameSource, VideoShape, VideoWindows
+from xdancer.data.windows import WindowSet, usable_frames
 from xdancer.embedded.build import EmbeddedConfig
-from xdancer.errors import ShardError
+from xdancer.errors import ShardError, StageMismatchError
+from xdancer.metrics.pose import nearest_poses
 from xdancer.types import VideoBatch
+from xdancer.video_diffusion.config import VideoDiffusionConfig
 
 
 class VideoDataModule(ShardDataModule[VideoBatch]):
@@ -27,6 +38,8 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         reference_frame: evaluation's portrait, counted inside the usable range.
         cache_frames: keep decoded clips in memory.
         cache_gigabytes: bound of that memory for the training split.
+        latents: train on what `xdancer cache-latents` wrote, not on the videos: the ending of the folder beside the training split (`.latents`
+            stands for data/train.latents), or a folder that holds one for each split. Validation and test read pictures all the same.
         num_workers: threads that read ahead; 0 reads when a batch is needed.
         seed: of order and draws.
         embedded: build the embedded data set if the folders are missing.
@@ -49,6 +62,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         reference_frame: int = 0,
         cache_frames: bool = False,
         cache_gigabytes: float = 2.0,
+        latents: str | None = None,
         num_workers: int = 0,
         seed: int = 0,
         embedded: EmbeddedConfig | None = None,
@@ -59,6 +73,12 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         )  # fmt: skip
         self.shape = VideoShape(frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame)
         self.cache_bytes = int(cache_gigabytes * 1e9) if cache_frames else 0
+        self.latents = latents
+
+    def open_split(self, split: Split) -> ShardReader:
+        if self.latents is None or split != "train":
+            return super().open_split(split)
+        return ShardReader(self.folders[split], latents=Path(derived_of(self.folders[split], self.latents)))
 
     def usable_clips(self, reader: ShardReader) -> list[int]:
         return [clip for clip in range(len(reader)) if reader.has(clip, VIDEO)]
@@ -69,6 +89,8 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         if config is None:
             return
         wanted = (config.height, config.width)
+        if LATENTS in reader.derived:
+            self._check_latents(reader, config)
         for source, size in self._sizes(reader):
             if size != wanted:
                 raise ShardError(
@@ -82,6 +104,26 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
                     "modules see no more at once. Lower the first or raise the second."
                 )
 
+    def _check_latents(self, reader: ShardReader, config: VideoDiffusionConfig) -> None:
+        """Latents of another network or size than the model's would be read without any other error."""
+        again = f"Run `xdancer cache-latents {reader.folder} --config CONFIG --overwrite` with this run's configs."
+        wants = [name for name in ("limb_warp", "portrait_colours", "l1_weight") if getattr(config, name)]
+        if not config.autoencoder or wants:
+            reason = f"{' and '.join(wants)} need them" if wants else "it has no autoencoder"
+            raise ShardError(
+                f"data.latents {self.latents} leaves out the pictures, which this model wants ({reason}). Do without data.latents."
+            )
+        networks = {LATENTS: config.autoencoder, EMBEDDING: config.image_encoder}
+        for member, folder in {member: folder for member, folder in networks.items() if folder}.items():
+            if member not in reader.derived:
+                raise ShardError(f"{reader.derived[LATENTS].folder.parent} has no image embeddings, which this model reads. {again}")
+            maker = reader.derived[member].manifest.maker
+            if tuple(maker["size"]) != (config.height, config.width) or maker["network"] != weights_name(folder):
+                raise StageMismatchError(
+                    f"{reader.derived[member].folder} comes from another network than {folder}, or from pictures of another size "
+                    f"({maker['size'][0]}×{maker['size'][1]}). {again}"
+                )
+
     def _sizes(self, reader: ShardReader) -> list[tuple[str, tuple[int, int]]]:
         """Picture sizes that the windows will have, and what says so."""
         if self.shape.size is not None:
@@ -89,7 +131,21 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         metas = [reader.meta(clip) for clip in self.usable_clips(reader)[:1]]  # a mixture is refused where windows are cut
         return [(f"{reader.folder} (data.init_args.size is null)", (meta["height"], meta["width"])) for meta in metas]
 
+    def nearest_training_pictures(self, clip: int, pose: Float[NDArray, "frame 60 3"]) -> Float[Tensor, "frame 3 height width"]:
+        """Of the training frames of a validation clip, those whose bodies lie nearest to these poses, in [-1, 1].
+
+        Raises:
+            ShardError: the training split has no clip of that key.
+        """
+        reader = self.reader("train")
+        number = reader.position(self.reader("val").keys[clip])
+        first, stop = (int(limit[number]) for limit in usable_frames(reader, self.frame_range))
+        picks = first + nearest_poses(pose, reader.pose(number, first, stop))
+        pictures = FrameSource(reader, size=self.shape.size).read(number, VIDEO, picks)
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
     def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(
-            reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0
-        )
+            reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0,
+            latents=training and LATENTS in reader.derived,
+        )  # fmt: skip

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of stages 1 and 2: train, measure, tabulate"),
     "features": ("xdancer.commands.features:features", "add a music feature to shards"),
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
+    "cache-latents": ("xdancer.commands.cache_latents:cache_latents", "run stage 3's frozen networks over the videos of shards once"),
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
@@ -25,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-POSITIONAL = {"features", "import", "prepare", "reproduce", "shards", "tokenize", "weights"}
+POSITIONAL = {"cache-latents", "features", "import", "prepare", "reproduce", "shards", "tokenize", "weights"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 
@@ -115,7 +116,7 @@ def run(name: str, arguments: list[str]) -> int:
         def format_help(self, *args: Any, **kwargs: Any) -> str:
             return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help(*args, **kwargs))
 
-    arguments = gathered(arguments, "--config") if name == "plan" else arguments
+    arguments = gathered(arguments, "--config") if name in ("plan", "cache-latents") else arguments
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:

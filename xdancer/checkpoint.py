@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from xdancer.adapters import merge_adapters
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import write_bytes
 from xdancer.weights import shipped_motion
@@ -66,14 +67,17 @@ def load_model(path: Path, model_class: type[Model]) -> Model:
     Raises:
         CheckpointError: missing, damaged, of another stage, or weights that do not fit the stored config.
     """
-    stage = stage_of(model_class)
+    header, weights = read_stage(path, stage_of(model_class))
+    return build(model_class, header["config"], weights, source=path)
+
+
+def read_stage(path: Path, stage: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header (`config` and more) and weights of a stage's model, from what `load_model` takes; errors likewise."""
     path = stage_source(Path(path), stage)
     if path.is_dir():
-        header, weights = _read_folder(path, stage)
-    else:
-        header, weights = read_checkpoint(path, stage)
-        weights = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
-    return build(model_class, header["config"], weights, source=path)
+        return _read_folder(path, stage)
+    header, weights = read_checkpoint(path, stage)
+    return header, {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
 
 
 def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
@@ -188,7 +192,7 @@ def round_to_half(model: nn.Module) -> None:
 
 
 def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Hyper-parameters and weights of a Lightning checkpoint of ours.
+    """Hyper-parameters and weights of a Lightning checkpoint of ours; adapters are merged into what they adapt.
 
     Raises:
         CheckpointError: missing, damaged, not ours, or of another stage than `stage`.
@@ -202,6 +206,8 @@ def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any
     except Exception as error:  # torch raises a dozen kinds for a damaged file
         raise CheckpointError(f"{path} is not a readable checkpoint ({type(error).__name__}). {_recipe(path, stage)}") from error
     _check_header(header, stage, path)
+    if header.get("lora"):
+        weights = merge_adapters(weights, header["lora"]["alpha"] / header["lora"]["rank"])
     return header, weights
 
 

@@ -146,8 +146,25 @@ class DanceBatch:
 
 
 @dataclass(frozen=True)
+class VideoLatents:
+    """What stage 3's frozen networks make of a sample's pictures, computed before training."""
+
+    reference: Float[Tensor, "batch channel rows columns"]
+    """Of the portrait: the posterior's mean."""
+    frames: Float[Tensor, "batch frame channel rows columns"]
+    """Mean."""
+    deviation: Float[Tensor, "batch frame channel rows columns"]
+    """Standard deviation of the posterior around `frames`."""
+    embedding: Float[Tensor, "batch width"] | None = None
+    """Image embedding of the portrait."""
+
+    def to(self, device: torch.device | str) -> "VideoLatents":
+        return _moved(self, ("reference", "frames", "deviation", "embedding"), device)
+
+
+@dataclass(frozen=True)
 class VideoBatch:
-    """Stage 3: a portrait and the frames to render, RGB in [-1, 1]."""
+    """Stage 3: a portrait and the frames to render, RGB in [-1, 1]. With `latents`, training pictures are left out (0 × 0)."""
 
     reference: Float[Tensor, "batch 3 height width"]
     reference_pose: PoseBatch
@@ -162,9 +179,10 @@ class VideoBatch:
     """Tokens of the same frames as `pose`, where the shards hold them; else the module tokenises."""
     clip: Int[Tensor, " batch"] | None = None
     """Number of the clip inside its split: windows of one clip are no independent samples."""
+    latents: VideoLatents | None = None
 
     def to(self, device: torch.device | str) -> "VideoBatch":
-        names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens", "clip")
+        names = ("reference", "reference_pose", "frames", "pose", "frame_index", "reference_mask", "mask", "tokens", "clip", "latents")
         return _moved(self, names, device)
 
 

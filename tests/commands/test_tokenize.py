@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from xdancer.__main__ import main
+from xdancer.data.derived import derived_of
 from xdancer.data.shards import ShardReader
-from xdancer.data.tokens import tokens_of
 
 
 @pytest.fixture
@@ -122,4 +122,4 @@ def test_a_damaged_record_is_one_line(root, tiny_models, capsys):
     ],
 )
 def test_where_tokens_lie(split, place, expected):
-    assert tokens_of(split, place) == expected
+    assert derived_of(split, place) == expected

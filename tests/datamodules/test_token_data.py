@@ -119,5 +119,5 @@ def test_what_tokens_cannot_do_is_said(root: Path) -> None:
         data(root, tokens=".tokens", mirror=True)
     with pytest.raises(ShardError, match="is read by stage gpt, not by vqvae"):
         MotionDataModule(stage="vqvae", tokens=".tokens")
-    with pytest.raises(ShardError, match=r"train.none has no derived.json: it was not made, or not to the end. `xdancer tokenize`"):
+    with pytest.raises(ShardError, match=r"train.none has no derived.json: it was not made, or not to the end, by `xdancer tokenize`"):
         data(root, tokens=".none").setup("fit")

@@ -136,3 +136,30 @@ def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Cal
 def test_codes_of_another_width_are_refused(tiny: VideoDiffusionConfig, tokenizer_folder: Path) -> None:
     with pytest.raises(StageMismatchError, match=r"codes of 30 numbers per frame, this config's codes_width is 180"):
         VideoDiffusionModule(replace(tiny, codes_width=180), tokenizer_folder)
+
+
+def test_frozen_weights_in_sixteen_bits_train_as_under_autocast(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, monkeypatch
+) -> None:
+    config = replace(tiny, temporal=True)
+    module, batch = VideoDiffusionModule(config, tokenizer=tokenizer_folder, train_spatial=False), make_batch(config, frames=16)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)  # no trainer
+
+    def gradients() -> tuple[float, dict[str, torch.Tensor]]:
+        torch.manual_seed(0)
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            loss = module.training_step(batch, 0)
+        loss.backward()
+        return loss.item(), {name: value.grad.clone() for name, value in module.named_parameters() if value.grad is not None}
+
+    whole, before = gradients()
+    module.shrink_frozen(torch.bfloat16)
+    kinds = {(value.requires_grad, value.dtype) for value in module.model.parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    assert {value.dtype for value in module.tokenizer.parameters()} == {torch.float32}
+    held, after = gradients()
+    assert held == pytest.approx(whole, rel=2e-3)
+    for name, gradient in before.items():
+        assert after[name].dtype == torch.float32
+        assert (after[name] - gradient).norm() <= 0.05 * gradient.norm() + 1e-6, name

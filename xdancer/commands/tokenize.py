@@ -37,9 +37,10 @@ def tokenize(
         ShardError: no shards, or tokens of another tokenizer in the way.
         CheckpointError: no such tokenizer.
     """
+    from xdancer.data.derived import derived_of
     from xdancer.data.manifest import splits_in
     from xdancer.data.shards import ShardReader
-    from xdancer.data.tokens import SUFFIX, tokens_of, write_tokens
+    from xdancer.data.tokens import SUFFIX, write_tokens
     from xdancer.progress import Steps
 
     if batch_size < 1:
@@ -47,7 +48,7 @@ def tokenize(
     splits, place = splits_in(shards), SUFFIX if out is None else str(out.absolute())
     maker, encode = load_tokenizer(vqvae, device, batch_size)
     for split in splits:
-        folder, reader = Path(tokens_of(split, place)), ShardReader(split)
+        folder, reader = Path(derived_of(split, place)), ShardReader(split)
         with Steps() as steps:
             fresh = write_tokens(
                 reader, folder, maker, encode, progress=lambda done, total, name=split.name: steps(name, done, total), overwrite=overwrite

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xdancer.data.manifest import DERIVED, Manifest, read_json
-from xdancer.data.remote import RemoteFolder
+from xdancer.data.remote import RemoteFolder, is_remote
 from xdancer.data.tars import TarFiles
 from xdancer.errors import ShardError
 
@@ -52,6 +52,21 @@ def base_digest(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(manifest.sha256, sort_keys=True).encode()).hexdigest()
 
 
+def derived_of(split: Path | str, place: str) -> Path | str:
+    """Folder or address of what is derived from a split.
+
+    Args:
+        split: folder or address of the split.
+        place: an ending of the split's folder, such as `.tokens` (data/train → data/train.tokens), or a folder that holds one for each split
+            (tokens/a → tokens/a/train).
+    """
+    address = str(split).rstrip("/")
+    if place.startswith(".") and "/" not in place:
+        return address + place if is_remote(address) else Path(address + place)
+    whole = f"{place.rstrip('/')}/{address.rpartition('/')[2]}"
+    return whole if is_remote(whole) else Path(whole)
+
+
 class Derived:
     """Derived shards of a split, open for reading.
 
@@ -88,7 +103,9 @@ def read_derived(folder: Path) -> DerivedManifest:
         ShardError: missing, damaged or of another schema.
     """
     if not (folder / DERIVED).is_file():
-        raise ShardError(f"{folder} has no {DERIVED}: it was not made, or not to the end. `xdancer tokenize` and `xdancer features` make such.")
+        raise ShardError(
+            f"{folder} has no {DERIVED}: it was not made, or not to the end, by `xdancer tokenize`, `cache-latents` or `features`."
+        )
     data = read_json(folder / DERIVED)
     try:
         if data["schema"] != DERIVED_SCHEMA:

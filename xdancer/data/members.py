@@ -17,6 +17,8 @@ KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """WebDataset cuts a name at its first dot; ustar headers hold 100 characters."""
 MEMBER_PATTERN = re.compile(r"[a-z][a-z0-9_]*\.(npy|json|mp4|m4a|jpg)")
 POSE, META, VIDEO, MASK, AUDIO, TOKENS = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a", "tokens.npy"
+LATENTS, EMBEDDING = "latents.npy", "embedding.npy"
+"""Of every picture: mean and deviation of its latents, and its image embedding; derived only."""
 HEADER_BYTES = 256
 """Enough for the header of any array of ours (128 bytes)."""
 FLOAT32_FEATURES = ("librosa", "beat_phase")

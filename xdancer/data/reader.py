@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xdancer.data.derived import Derived
 from xdancer.data.manifest import FEATURES, Manifest, complete_meta, meta_fault, read_manifest
 from xdancer.data.member_files import CACHED_CLIPS, MemberFiles, read_index, remember
-from xdancer.data.members import AUDIO, MASK, META, POSE, TOKENS, VIDEO, DamagedSampleError, decode_json
+from xdancer.data.members import AUDIO, EMBEDDING, LATENTS, MASK, META, POSE, TOKENS, VIDEO, DamagedSampleError, decode_json
 from xdancer.data.remote import RemoteFolder, is_remote
 from xdancer.data.tars import TarFiles
 from xdancer.errors import ShardError
@@ -27,12 +27,13 @@ class ShardReader:
     Args:
         folder: the split.
         tokens: folder or address with motion tokens of its clips, where they are wanted (`xdancer tokenize`).
+        latents: folder with the latents and embeddings of its pictures, where they are wanted (`xdancer cache-latents`).
 
     Raises:
         ShardError: no shards there, another schema version, an incomplete folder.
     """
 
-    def __init__(self, folder: Path | str, *, tokens: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str, *, tokens: Path | str | None = None, latents: Path | None = None) -> None:
         self.remote = RemoteFolder(str(folder)) if is_remote(folder) else None
         self.folder = Path(folder) if self.remote is None else self.remote.fetch_index()
         self.manifest: Manifest = read_manifest(self.folder)
@@ -55,6 +56,9 @@ class ShardReader:
         if tokens is not None:
             remote = RemoteFolder(str(tokens)) if is_remote(tokens) else None
             self._attach(TOKENS, Path(tokens) if remote is None else remote.folder, remote)
+        for member in (LATENTS, EMBEDDING) if latents is not None else ():
+            if member == LATENTS or (latents / Path(member).stem).is_dir():
+                self._attach(member, latents / Path(member).stem, None)
 
     def _attach(self, member: str, folder: Path, remote: RemoteFolder | None, *, address: str = "") -> None:
         clips_of = np.bincount(self.shard_of, minlength=len(self.tars)).tolist()
@@ -143,6 +147,13 @@ class ShardReader:
         if out.max(initial=0) >= codes:
             raise DamagedSampleError(self.keys[number], f"{TOKENS} holds {out.max()}, the tokenizer has {codes} codes")
         return out.astype(np.int64)
+
+    def picture_rows(self, clip: int | str, member: str, start: int = 0, stop: int | None = None) -> Float[np.ndarray, "frame *row"]:
+        """What a frozen network made of pictures [start, stop): `LATENTS` (mean, then deviation, by channel) or `EMBEDDING`, as float32."""
+        number = self._number(clip)
+        out = np.empty(self.files.room(number, tuple(self.derived[member].manifest.maker["row"]), start, stop), dtype=np.float32)
+        self.files.fill(out, number, member, start)
+        return out
 
     def has(self, clip: int | str, member: str) -> bool:
         """Whether the clip carries a member, such as `video.mp4`."""

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from xdancer.data.derive import ClipSource, Progress, derive
 from xdancer.data.members import TOKENS, encode_array
 from xdancer.data.reader import ShardReader
-from xdancer.data.remote import is_remote
 
 Encode = Callable[[Float[np.ndarray, "frame 60 3"]], Int[np.ndarray, "frame part slot"]]
 """Tokens of a clip's poses."""
@@ -33,21 +32,6 @@ class TokenMaker:
 
     def record(self) -> dict[str, Any]:
         return {**self.__dict__, "config": dict(self.config)}
-
-
-def tokens_of(split: Path | str, place: str) -> Path | str:
-    """Folder or address of a split's tokens.
-
-    Args:
-        split: folder or address of the split.
-        place: an ending of the split's folder, such as `.tokens` (data/train → data/train.tokens), or a folder that holds one for each split
-            (tokens/a → tokens/a/train).
-    """
-    address = str(split).rstrip("/")
-    if place.startswith(".") and "/" not in place:
-        return address + place if is_remote(address) else Path(address + place)
-    whole = f"{place.rstrip('/')}/{address.rpartition('/')[2]}"
-    return whole if is_remote(whole) else Path(whole)
 
 
 def write_tokens(

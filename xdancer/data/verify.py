@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xdancer.data.derived import read_derived
 from xdancer.data.manifest import DERIVED, splits_in
 from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, TOKENS, VIDEO
 from xdancer.data.reader import ShardReader
@@ -91,8 +92,8 @@ def verify_split(folder: Path) -> SplitReport:
     if len(report.keys) != len(reader):
         report.problems.append(f"{folder}: keys are not unique")
     report.problems += _tar_problems(reader)
-    for path in sorted(folder.parent.glob(f"{folder.name}.*/{DERIVED}")):
-        report.problems += _token_problems(folder, path.parent)
+    for path in sorted(found for place in (DERIVED, f"*/{DERIVED}") for found in folder.parent.glob(f"{folder.name}.*/{place}")):
+        report.problems += _problems_beside(folder, path.parent)
     for clip in range(len(reader)):
         report.problems += [f"{folder}: {problem}" for problem in _clip_problems(reader, clip)]
         try:
@@ -139,17 +140,21 @@ def tar_problems(
         yield f"{paths[0].with_name(name)}: {key}.{member} of {index} is not there"
 
 
-def _token_problems(split: Path, folder: Path) -> Iterator[str]:
-    """What is wrong with motion tokens beside the split."""
+def _problems_beside(split: Path, folder: Path) -> Iterator[str]:
+    """What is wrong with motion tokens, or with what frozen networks made of the pictures, beside the split."""
     try:
-        reader = ShardReader(split, tokens=folder)
+        member = read_derived(folder).member
+        reader = ShardReader(split, tokens=folder) if member == TOKENS else ShardReader(split, latents=folder.parent)
     except ShardError as error:
         yield str(error)
         return
-    yield from _derived_problems(reader, TOKENS)
+    yield from _derived_problems(reader, member)
     for clip in range(len(reader)):
         try:
-            reader.tokens(clip)
+            if member == TOKENS:
+                reader.tokens(clip)
+            elif reader.has(clip, VIDEO):
+                reader.picture_rows(clip, member)
         except ShardError as error:
             yield f"{folder}: {error}"
 

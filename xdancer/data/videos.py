@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from xdancer.data.members import MASK, VIDEO, DamagedSampleError
+from xdancer.data.members import EMBEDDING, LATENTS, MASK, VIDEO, DamagedSampleError
 from xdancer.data.order import Request, draw_uniform
 from xdancer.data.reader import ShardReader
 from xdancer.data.windows import ClipWindows, Fetched, read_windows, usable_frames
 from xdancer.errors import MediaError, ShardError
 from xdancer.media import read_video
-from xdancer.types import PoseBatch, VideoBatch
+from xdancer.types import PoseBatch, VideoBatch, VideoLatents
 
 ASPECT_TOLERANCE = 0.05
 """By how much a picture may be distorted when it is resized; beyond, poses and pictures would no longer fit."""
@@ -117,14 +117,14 @@ class VideoWindows:
     """Windows of one split as `VideoBatch`es; only clips that carry video count.
 
     Training draws the window, the pictures in it and the portrait (any usable frame of the clip) from (seed, epoch, window). Evaluation tiles
-    the clips; its portrait is frame `reference_frame`.
+    the clips; its portrait is frame `reference_frame`. With `latents`, the reader's latents are read and the pictures are not.
     """
 
     def __init__(
         self, reader: ShardReader, shape: VideoShape, *, training: bool, frame_range: tuple[float, float] = (0.0, 1.0), seed: int = 0,
-        cache_bytes: int = 0,
+        cache_bytes: int = 0, latents: bool = False,
     ) -> None:  # fmt: skip
-        self.reader, self.shape, self.training, self.seed = reader, shape, training, seed
+        self.reader, self.shape, self.training, self.seed, self.latents = reader, shape, training, seed, latents
         self.first, self.stop = usable_frames(reader, frame_range)
         with_video = np.array([reader.has(clip, VIDEO) for clip in range(len(reader))])
         if not with_video.any():
@@ -159,11 +159,22 @@ class VideoWindows:
             portrait = first + int(draws[1] * (stop - first))
             if not shape.consecutive:
                 picks = np.sort(np.argsort(draws[2:])[: shape.frames])
-        take = self._picture_reader(clip, np.append(begin + picks, portrait))
-        return _Sample(
-            take(VIDEO), take(MASK) if self.with_masks else None, self.reader.pose(clip, begin, begin + shape.pose_window), picks,
-            self.reader.pose(clip, portrait, portrait + 1), clip,
-        )  # fmt: skip
+        pose, reference_pose = self.reader.pose(clip, begin, begin + shape.pose_window), self.reader.pose(clip, portrait, portrait + 1)
+        frames = np.append(begin + picks, portrait)
+        if self.latents:
+            return _Sample(np.empty((len(frames), 0, 0, 3), np.uint8), None, pose, picks, reference_pose, clip, self._latents(clip, frames))
+        take = self._picture_reader(clip, frames)
+        return _Sample(take(VIDEO), take(MASK) if self.with_masks else None, pose, picks, reference_pose, clip)
+
+    def _latents(self, clip: int, frames: NDArray[np.int64]) -> "_Latents":
+        """Of the sample's pictures and, last, of its portrait."""
+        low, high, portrait = int(frames[:-1].min()), int(frames[:-1].max()) + 1, int(frames[-1])
+        window = self.reader.picture_rows(clip, LATENTS, low, high)[frames[:-1] - low]
+        with_embedding = EMBEDDING in self.reader.derived
+        return _Latents(
+            np.concatenate([window, self.reader.picture_rows(clip, LATENTS, portrait, portrait + 1)]),
+            self.reader.picture_rows(clip, EMBEDDING, portrait, portrait + 1)[0] if with_embedding else None,
+        )
 
     def _picture_reader(self, clip: int, frames: NDArray[np.int64]) -> Callable[[str], NDArray[np.uint8]]:
         """Reads the sample's pictures and, apart from them, the portrait (last row), which may lie far away in the clip."""
@@ -195,6 +206,13 @@ def _spread(window: int, count: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
+class _Latents:
+    rows: NDArray[np.float32]
+    """Mean and deviation by channel: of the pictures, then of the portrait."""
+    embedding: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
 class _Sample:
     pictures: NDArray[np.uint8]
     """The sample's pictures, then the portrait."""
@@ -203,6 +221,7 @@ class _Sample:
     picks: NDArray[np.int64]
     reference_pose: NDArray[np.float32]
     clip: int
+    latents: _Latents | None = None
 
 
 def _collate(samples: list[_Sample]) -> VideoBatch:
@@ -214,6 +233,18 @@ def _collate(samples: list[_Sample]) -> VideoBatch:
         pose=_poses([sample.pose for sample in samples]), frame_index=torch.from_numpy(np.stack([sample.picks for sample in samples])),
         reference_mask=None if mask is None else mask[:, -1], mask=None if mask is None else mask[:, :-1],
         clip=torch.tensor([sample.clip for sample in samples]),
+        latents=_collate_latents([sample.latents for sample in samples if sample.latents is not None]),
+    )  # fmt: skip
+
+
+def _collate_latents(samples: list[_Latents]) -> VideoLatents | None:
+    if not samples:
+        return None
+    mean, deviation = torch.from_numpy(np.stack([sample.rows for sample in samples])).chunk(2, dim=2)
+    embeddings = [sample.embedding for sample in samples if sample.embedding is not None]
+    return VideoLatents(
+        mean[:, -1].contiguous(), mean[:, :-1].contiguous(), deviation[:, :-1].contiguous(),
+        torch.from_numpy(np.stack(embeddings)) if embeddings else None,
     )  # fmt: skip
 
 

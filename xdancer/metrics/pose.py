@@ -7,7 +7,7 @@ pixels both do, as long as one call sees one kind. Visible means confidence ≥ 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from xdancer import skeleton as sk
@@ -168,6 +168,15 @@ def pck(predicted: Float[NDArray, "frame 60 3"], target: Float[NDArray, "frame 6
     """
     hits, total = pck_counts(predicted, target, threshold=threshold)
     return hits / total if total else float("nan")
+
+
+def nearest_poses(pose: Float[NDArray, "frame 60 3"], pool: Float[NDArray, "other 60 3"]) -> Int[NDArray, " frame"]:
+    """Number of the pose in `pool` whose body lies nearest to each pose: least mean distance over the keypoints that both show."""
+    body, others = pose[:, sk.BODY], pool[:, sk.BODY]
+    both = (visible(body)[:, None] & visible(others)[None]).astype(np.float32)
+    distance = np.linalg.norm(body[:, None, :, :2] - others[None, :, :, :2], axis=-1)
+    shown = both.sum(-1)
+    return np.where(shown > 0, (distance * both).sum(-1) / np.maximum(shown, 1), np.inf).argmin(1)
 
 
 def frame_speed(keypoints: Float[NDArray, "frame 60 2"], confidence: Float[NDArray, "frame 60"]) -> Float[NDArray, "pair"]:

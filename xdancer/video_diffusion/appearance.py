@@ -45,14 +45,21 @@ class ClipEmbedding(nn.Module):
             self.__dict__["_encoder"] = load_image_encoder(self.folder, width=self.null.shape[-1])
         return self.__dict__["_encoder"]
 
-    def forward(self, portrait: Float[Tensor, "batch 3 height width"], pose: PoseBatch) -> Float[Tensor, "batch token dim"]:
+    @torch.no_grad()
+    def embed(self, portrait: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """The frozen encoder's part."""
         encoder = self.load().to(portrait.device)
         size = encoder.config.image_size
         mean, std = (torch.tensor(values, device=portrait.device)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
-        with torch.no_grad():
-            picture = F.interpolate(portrait.float(), (size, size), mode="bicubic", align_corners=False, antialias=True)
-            embedding = encoder(((picture + 1) / 2 - mean) / std).image_embeds
-        return embedding[:, None].to(portrait.dtype) + self.null
+        picture = F.interpolate(portrait.float(), (size, size), mode="bicubic", align_corners=False, antialias=True)
+        return encoder(((picture + 1) / 2 - mean) / std).image_embeds.to(portrait.dtype)
+
+    def token(self, embedding: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch token dim"]:
+        """What the cross-attention reads of `embed`."""
+        return embedding[:, None] + self.null
+
+    def forward(self, portrait: Float[Tensor, "batch 3 height width"], pose: PoseBatch) -> Float[Tensor, "batch token dim"]:
+        return self.token(self.embed(portrait))
 
 
 class PortraitColours(nn.Module):

@@ -20,6 +20,8 @@ class VideoDiffusionConfig:
     """Folder of a diffusers AutoencoderKL (SD1.5's `vae`). Weights stay by path. Empty only with `patch_size`."""
     patch_size: int = 0
     """> 0: no autoencoder, latents are an orthogonal projection of patches of this side (small runs from nothing)."""
+    sample_latents: bool = False
+    """Targets are drawn from the autoencoder's posterior; else they are its mean."""
     latent_channels: int = 4
     """Channels of the latents; with `patch_size` at most 3·patch_size²."""
 

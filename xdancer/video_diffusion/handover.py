@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xdancer.checkpoint import build, read_checkpoint, require_tokenizer
+from xdancer.checkpoint import build, read_stage, require_tokenizer, stage_source, trained_on
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.video_diffusion.config import SCHEDULE_KEYS, VideoDiffusionConfig
 from xdancer.video_diffusion.model import VideoDiffusion
@@ -16,16 +16,16 @@ NEW_IN_PHASE_B = (MOTION_MODULES, "motion_decoder.", "pose_guider.", "motion_inp
 
 
 def load_initial(model: VideoDiffusion, path: Path, *, tokenizer: VQVAE, tokenizer_path: Path) -> list[str]:
-    """Copy the weights of another phase's checkpoint into `model`; returns the names that stay new.
+    """Copy the weights of another phase's checkpoint, or of a model folder, into `model`; returns the names that stay new.
 
     Raises:
         CheckpointError: no such checkpoint, or weights of other sizes.
         StageMismatchError: another noise schedule or another tokenizer.
     """
-    header, weights = read_checkpoint(path, "video_diffusion")
+    path = stage_source(path, "video_diffusion")
+    header, weights = read_stage(path, "video_diffusion")
     require_same_schedule(header["config"], model, path)
-    require_tokenizer(header["tokenizer_fingerprint"], tokenizer, path=tokenizer_path, needed_by=str(path))
-    weights = {name.removeprefix("model."): value for name, value in weights.items() if name.startswith("model.")}
+    require_tokenizer(trained_on(path), tokenizer, path=tokenizer_path, needed_by=str(path))
     own = model.state_dict()
     wrong = [
         f"{name} {tuple(weights[name].shape)} → {tuple(own[name].shape)}"

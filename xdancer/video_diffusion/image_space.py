@@ -69,6 +69,11 @@ class PatchSpace(nn.Module):
         weight = self.components * self.scale
         return F.conv2d(patches, weight[:, :, None, None], -(weight @ self.mean))
 
+    def posterior(self, pictures: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, Tensor]:
+        """Latents, and that they are certain."""
+        latents = self.encode(pictures)
+        return latents, torch.zeros_like(latents)
+
     def decode(self, latents: Float[Tensor, "batch channel rows columns"]) -> Float[Tensor, "batch 3 height width"]:
         weight = (self.components / self.scale).T
         return F.pixel_shuffle(F.conv2d(latents, weight[:, :, None, None], self.mean), self.patch)
@@ -100,10 +105,15 @@ class VAESpace(nn.Module):
         return self.__dict__["_autoencoder"]
 
     @torch.no_grad()
-    def encode(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel rows columns"]:
-        """Posterior means, scaled as the diffusion expects."""
+    def posterior(self, pictures: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (batch, channel, rows, columns), scaled as the diffusion expects."""
         autoencoder = self.load().to(pictures.device)
-        return autoencoder.encode(pictures.to(autoencoder.dtype)).latent_dist.mode().to(pictures.dtype) * autoencoder.config.scaling_factor
+        found, scale = autoencoder.encode(pictures.to(autoencoder.dtype)).latent_dist, autoencoder.config.scaling_factor
+        return found.mean.to(pictures.dtype) * scale, found.std.to(pictures.dtype) * scale
+
+    def encode(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel rows columns"]:
+        """Posterior means."""
+        return self.posterior(pictures)[0]
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch channel rows columns"]) -> Float[Tensor, "batch 3 height width"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.skeleton import BODY
-from xdancer.types import PoseBatch
+from xdancer.types import PoseBatch, VideoLatents
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion
 from xdancer.video_diffusion.noise import clean_of, draw_noise, draw_timesteps, loss_weight, target_of
 from xdancer.video_diffusion.warp import VISIBLE, pixel_grid
@@ -41,13 +41,22 @@ def heatmap_loss(model: VideoDiffusion, maps: Tensor, pose: PoseBatch) -> Tensor
     return ((model.heatmap_head(maps) - target).square() * (0.1 + target)).mean() * 10
 
 
+def _targets(model: VideoDiffusion, frames: Tensor, cached: VideoLatents | None) -> Tensor:
+    """Clean latents (batch, frame, channel, rows, columns)."""
+    if cached is None:
+        mean, deviation = (value.unflatten(0, frames.shape[:2]) for value in model.image_space.posterior(frames.flatten(0, 1)))
+    else:
+        mean, deviation = cached.frames, cached.deviation
+    return mean + deviation * torch.randn_like(mean) if model.config.sample_latents else mean
+
+
 def diffusion_loss(
     model: VideoDiffusion, portrait: Portrait, motion: Motion, frames: Float[Tensor, "batch frame 3 height width"],
-    *, timesteps: Int[Tensor, " batch"] | None = None,
+    *, timesteps: Int[Tensor, " batch"] | None = None, cached: VideoLatents | None = None,
 ) -> DiffusionLoss:  # fmt: skip
-    """One denoising step of `frames` (in [-1, 1]) at random timesteps."""
+    """One denoising step of `frames` (in [-1, 1]), or of their `cached` latents, at random timesteps."""
     config, scheduler = model.config, model.scheduler
-    clean = model.image_space.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+    clean = _targets(model, frames, cached)
     if timesteps is None:
         timesteps = draw_timesteps(config, len(frames), frames.device)
     noise = draw_noise(clean, config.noise_offset)

@@ -1,7 +1,7 @@
 """Stage 3: one portrait and motion codes → frames (paper: latent diffusion with ReferenceNet, temporal modules and a motion decoder)."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.errors import XDancerError
-from xdancer.types import PoseBatch
+from xdancer.types import PoseBatch, VideoLatents
 from xdancer.video_diffusion.appearance import ClipEmbedding, NullEmbedding, PortraitColours
 from xdancer.video_diffusion.config import VideoDiffusionConfig
 from xdancer.video_diffusion.image_space import PatchSpace, VAESpace
@@ -116,13 +116,19 @@ class VideoDiffusion(nn.Module):
         return self.config.pose_guider or self.config.limb_warp
 
     def encode_portrait(
-        self, picture: Float[Tensor, "batch 3 height width"], pose: PoseBatch, *, keep: Float[Tensor, " batch"] | None = None
-    ) -> Portrait:
-        """Features of portraits in [-1, 1] and their one-frame poses; `keep` 0 drops the condition of an item."""
+        self, picture: Float[Tensor, "batch 3 height width"], pose: PoseBatch, *, keep: Float[Tensor, " batch"] | None = None,
+        cached: VideoLatents | None = None,
+    ) -> Portrait:  # fmt: skip
+        """Features of portraits in [-1, 1] and their one-frame poses; `keep` 0 drops the condition of an item.
+
+        With `cached`, what the frozen networks make of them is taken from there.
+        """
         whole = keep is None
         keep = torch.ones(len(picture), device=picture.device) if keep is None else keep
-        latents = self.image_space.encode(picture)
-        embedding = self.appearance(picture, pose) * keep[:, None, None]
+        latents = self.image_space.encode(picture) if cached is None else cached.reference
+        known = None if cached is None else cached.embedding
+        token = self.appearance(picture, pose) if known is None else cast(ClipEmbedding, self.appearance).token(known)
+        embedding = token * keep[:, None, None]
         features = self.reference_net(latents, embedding)
         if self.config.dropped_reference == "zeros":
             features = {name: value * keep[:, None, None] for name, value in features.items()}
@@ -159,7 +165,7 @@ class VideoDiffusion(nn.Module):
         decoder = self._decode_motion(codes, frame_index)
         guider = None
         if self.pose_guider is not None and pose is not None:
-            guider = self.pose_guider(pose, *portrait.picture.shape[-2:])
+            guider = self.pose_guider(pose, *(side * self.config.latent_stride for side in portrait.latents.shape[-2:]))
         inputs, base = self._helps(portrait, pose, decoder, frame_index.shape[1])
         return Motion(decoder, guider, inputs, base)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 
 from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, require_same_config, require_tokenizer, stage_source
 from xdancer.errors import CheckpointError
@@ -17,12 +17,14 @@ from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch, VideoSample
 from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, tokenizer_inside
 from xdancer.video_diffusion.image_space import PatchSpace
+from xdancer.video_diffusion.lora import LoRAConfig, add_adapters
 from xdancer.video_diffusion.loss import diffusion_loss, heatmap_loss
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion, VideoDiffusionConfig
-from xdancer.video_diffusion.motion_weights import NEW, load_motion_weights
+from xdancer.video_diffusion.motion_weights import INITIAL, NEW, load_motion_weights
 from xdancer.video_diffusion.noise import fixed_draws
 from xdancer.video_diffusion.pretrained import load_pretrained
 from xdancer.video_diffusion.sampling import decode_frames, render_video
+from xdancer.video_diffusion.unet import MOTION_MODULES
 from xdancer.vqvae.model import VQVAE
 
 
@@ -38,6 +40,7 @@ class VideoDiffusionModule(LightningModule):
         temporal_weights: str | None = None,
         allow_new: tuple[str, ...] = (),
         train_spatial: bool = True,
+        lora: LoRAConfig | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_schedule: LRSchedule = LRSchedule(),
     ) -> None:
@@ -46,16 +49,19 @@ class VideoDiffusionModule(LightningModule):
         Args:
             config: sizes, noise schedule and helps.
             tokenizer: checkpoint of stage 1; frozen, and stored inside this stage's checkpoints.
-            initial: checkpoint of the other phase to start from (phase b starts from phase a), or None.
+            initial: checkpoint of the other phase to start from (phase b starts from phase a), or a model folder, or None.
             pretrained: Stable Diffusion 1.5 folder in diffusers' layout (its `unet`), or None for random weights.
-            temporal_weights: phase b trains only with this said: `new`, or AnimateDiff's motion modules (checkpoint, or MotionAdapter folder).
+            temporal_weights: phase b trains only with this said: `new`, `initial` (they are in that checkpoint), or AnimateDiff's motion
+                modules (checkpoint, or MotionAdapter folder).
             allow_new: groups of motion modules that those may lack (`mid_block`).
             train_spatial: train UNet, ReferenceNet and embeddings; False leaves the motion decoder and the temporal modules (phase b).
+            lora: train low-rank adapters of the attention alone (needs peft); exporting merges them.
             optimizer: called with the parameters that train.
             lr_schedule: factor on its rate over the run.
         """
         super().__init__()
-        self.save_hyperparameters({"stage": "video_diffusion", "config": asdict(config)})  # plain data; a resumed run obeys a new rate
+        header = {"stage": "video_diffusion", "config": asdict(config), "lora": None if lora is None else asdict(lora)}
+        self.save_hyperparameters(header)  # plain data; a resumed run obeys a new rate
         self.tokenizer_path = stage_source(Path(tokenizer), "vqvae")
         self.initial, self.pretrained = initial and Path(initial), pretrained and Path(pretrained)
         self.temporal_weights, self.allow_new = temporal_weights, tuple(allow_new)
@@ -65,12 +71,14 @@ class VideoDiffusionModule(LightningModule):
         self.model = VideoDiffusion(config)
         if self.pretrained is not None and self.pretrained.exists():
             self._load_pretrained(self.pretrained)
-        if temporal_weights not in (None, NEW) and Path(temporal_weights).exists():
+        if temporal_weights not in (None, NEW, INITIAL) and Path(temporal_weights).exists():
             self._load_temporal()
         if self.tokenizer is not None and self.initial is not None and self.initial.exists():
             self._load_initial(self.initial)
         if not train_spatial:
             freeze_spatial(self.model)
+        if lora is not None:
+            add_adapters(self.model, lora)
         self.optimizer = SharedOptimizer(optimizer)
         self.lr_schedule = lr_schedule
 
@@ -112,13 +120,13 @@ class VideoDiffusionModule(LightningModule):
         """Conditions of a batch; a share `drop` of the items loses its portrait."""
         codes, pose = self.read_motion(batch.pose, batch.tokens)
         keep = (torch.rand(len(codes), device=codes.device) >= drop).to(batch.reference)
-        portrait = self.model.encode_portrait(batch.reference, batch.reference_pose, keep=keep)
+        portrait = self.model.encode_portrait(batch.reference, batch.reference_pose, keep=keep, cached=batch.latents)
         return portrait, self.model.encode_motion(portrait, codes, pose, frame_index=batch.frame_index)
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         config = self.model.config
         portrait, motion = self.encode_batch(batch, drop=config.condition_drop)
-        loss = diffusion_loss(self.model, portrait, motion, batch.frames)
+        loss = diffusion_loss(self.model, portrait, motion, batch.frames, cached=batch.latents)
         self.log("train/diffusion", loss.diffusion, batch_size=len(batch.frames))
         total = loss.total
         if config.heatmap_weight and motion.decoder is not None:
@@ -173,9 +181,12 @@ class VideoDiffusionModule(LightningModule):
         )  # fmt: skip
         return VideoSample(frames)
 
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """Those that are not frozen."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
     def configure_optimizers(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return scheduled(self.optimizer(trained), self.lr_schedule, self.trainer.estimated_stepping_batches)
+        return scheduled(self.optimizer(self.trained_parameters()), self.lr_schedule, self.trainer.estimated_stepping_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the frozen tokenizer as it was given: averaging equal weights changes their last bits, and so the fingerprint."""
@@ -184,11 +195,19 @@ class VideoDiffusionModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another tokenizer; without one of its own (its file is gone) take the embedded one."""
         require_same_config(checkpoint, stage="video_diffusion", config=self.model.config)
+        if (stored := checkpoint["hyper_parameters"].get("lora")) != self.hparams["lora"]:
+            raise CheckpointError(f"The checkpoint was trained with lora {stored}, this run has {self.hparams['lora']}. Give both the same.")
         if self.tokenizer is None:
             self._embed_tokenizer(tokenizer_inside(checkpoint), self.model.config)
         expected = checkpoint["hyper_parameters"]["tokenizer_fingerprint"]
         require_tokenizer(expected, self._require_tokenizer(), path=self.tokenizer_path, needed_by="the checkpoint")
         self._restored = True
+
+    def shrink_frozen(self, dtype: torch.dtype) -> None:
+        """Hold the renderer's weights that do not train in fewer bits; under autocast its products round them anyway, its norms do not."""
+        for parameter in self.model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(dtype)
 
     def restore_tokenizer(self, checkpoint: Path) -> None:
         """A run is going to continue from this checkpoint: nothing else is needed. Before training, because averages copy the whole module."""
@@ -224,7 +243,9 @@ class VideoDiffusionModule(LightningModule):
                 "temporal_weights is not set: where do the motion modules start? Say `new` (random, as if they were not there at first), or "
                 "name AnimateDiff's: --model.init_args.temporal_weights PATH."
             )
-        if self.temporal_weights != NEW and not Path(self.temporal_weights).exists():
+        if self.temporal_weights == INITIAL and self.initial is None:
+            raise CheckpointError("temporal_weights is `initial`, but no `initial` is given: name phase (b)'s checkpoint there.")
+        if self.temporal_weights not in (NEW, INITIAL) and not Path(self.temporal_weights).exists():
             self._load_temporal()
 
     def _require_tokenizer(self) -> VQVAE:
@@ -248,7 +269,9 @@ class VideoDiffusionModule(LightningModule):
         rank_zero_info(str(load_motion_weights(self.model, self.temporal_weights, allow_new=self.allow_new)))
 
     def _load_initial(self, path: Path) -> None:
-        load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path)
+        fresh = load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path)
+        if self.temporal_weights == INITIAL and any(MOTION_MODULES in name for name in fresh):
+            raise CheckpointError(f"temporal_weights is `initial`, but {path} has no motion modules: name phase (b)'s, or say `new`.")
 
 
 def first_batch(data: LightningDataModule) -> VideoBatch:

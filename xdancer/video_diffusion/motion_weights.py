@@ -18,8 +18,9 @@ from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.video_diffusion.pretrained import LoadReport, read_tensors
 from xdancer.video_diffusion.unet import MOTION_MODULES
 
-NEW = "new"
-"""In place of a path: the motion modules start from random weights, and as if they were not there (their output projections are zero)."""
+NEW, INITIAL = "new", "initial"
+"""In place of a path: the motion modules start from random weights, and as if they were not there (their output projections are zero); or
+they are part of the checkpoint that everything starts from."""
 GROUPS = ("down_blocks", "mid_block", "up_blocks")
 """Where motion modules sit. AnimateDiff's first and third version have none in the middle."""
 _ORIGINAL_NAMES = (

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
@@ -35,8 +35,7 @@ class VQVAEModule(LightningModule):
         return self.model(pose)
 
     def setup(self, stage: str) -> None:
-        if self.trainer.world_size > 1 and isinstance(self.model.codebook, Codebook):
-            self.model.codebook.ranks = Ranks(self.trainer.global_rank, self.trainer.world_size, _sum_over_ranks)
+        share_codebook(self.model, self.trainer)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         loss = vqvae_loss(self.model(batch), target=batch, config=self.model.config)
@@ -69,6 +68,12 @@ class VQVAEModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         require_same_config(checkpoint, stage="vqvae", config=self.model.config)
+
+
+def share_codebook(tokenizer: VQVAE, trainer: Trainer) -> None:
+    """Let learned codebooks count the latents of all ranks."""
+    if trainer.world_size > 1 and isinstance(tokenizer.codebook, Codebook):
+        tokenizer.codebook.ranks = Ranks(trainer.global_rank, trainer.world_size, _sum_over_ranks)
 
 
 def _sum_over_ranks(value: Tensor) -> Tensor:
