@@ -10,10 +10,12 @@ from torch import Tensor
 from callbacks.generation import GenerationCallback
 from xdancer.metrics.frechet import AlexWindowFeatures, FeatureDistances
 from xdancer.metrics.means import Means
+from xdancer.metrics.perceptual import lpips
 from xdancer.metrics.reconstruction import person_region, psnr
 from xdancer.types import PoseBatch, VideoBatch, VideoSample
 
-FIGURES = ("person_psnr", "person_psnr_copy", "background_psnr", "background_psnr_copy")
+FIGURES = ("person_psnr", "person_psnr_copy", "background_psnr", "background_psnr_copy", "lpips", "lpips_copy")
+NEAREST = ("person_psnr_nearest", "lpips_nearest")
 
 
 class VideoMetrics(GenerationCallback):
@@ -22,21 +24,26 @@ class VideoMetrics(GenerationCallback):
     Logs `val/person_psnr` and `val/background_psnr` (dB, region as in `xdancer.metrics.reconstruction`), each with the null row `_copy` (the
     portrait as a still); where the batches hold 16 consecutive frames of at least two clips, `val/kernel_alex16` with its interval `_low`,
     `_high` (bootstrap over clips) and n `_windows`, and from 640 windows on `val/frechet_alex16`. Without person masks in the shards the
-    whole picture counts as person.
+    whole picture counts as person. With `perceptual`, `val/lpips` too. With `nearest`, the null row `_nearest`: instead of rendering, the
+    clip's training picture whose body lies nearest to the wanted pose; for clips whose earlier frames are trained on.
 
     Args:
         windows: how many are rendered, over all ranks.
         steps: sampling steps; None = the model's.
         guidance: guidance scale; None = the model's.
         every_n_validations: 1 = in each.
+        perceptual: LPIPS of the whole pictures.
+        nearest: the null row `_nearest`.
         seed: of the starting noise, equal in all validations.
     """
 
     def __init__(
-        self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, every_n_validations: int = 1, seed: int = 0
-    ) -> None:
+        self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, every_n_validations: int = 1,
+        perceptual: bool = False, nearest: bool = False, seed: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__(every_n_validations=every_n_validations)
         self.windows, self.steps, self.guidance, self.seed = windows, steps, guidance, seed
+        self.perceptual, self.nearest = perceptual, nearest
         self._features = AlexWindowFeatures()
         self._kept: list[VideoBatch] = []
 
@@ -53,7 +60,9 @@ class VideoMetrics(GenerationCallback):
 
     def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device  # sums are in double
-        self._means, self._distances = Means(FIGURES).to(device), FeatureDistances(self._features.width).to(device)
+        names = [*FIGURES, *(NEAREST if self.nearest else ())]
+        self._means = Means([name for name in names if self.perceptual or not name.startswith("lpips")]).to(device)
+        self._distances = FeatureDistances(self._features.width).to(device)
         nothing = torch.zeros(0, self._features.width, device=device)
         self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
         module: Any = pl_module
@@ -63,19 +72,29 @@ class VideoMetrics(GenerationCallback):
                 frame_index=batch.frame_index,
             )  # fmt: skip
             for item, rendered in enumerate(sample.frames.float().clamp(-1, 1)):
-                self._update(rendered, batch, item)
+                self._update(rendered, batch, item, self._stills(trainer, batch, item))
         self._kept = []
 
-    def _update(self, rendered: Tensor, batch: VideoBatch, item: int) -> None:
-        target, portrait = batch.frames[item], batch.reference[item].expand_as(batch.frames[item])
+    def _stills(self, trainer: Trainer, batch: VideoBatch, item: int) -> dict[str, Tensor]:
+        """What the null rows show instead of a rendering, by their ending."""
+        stills = {"_copy": batch.reference[item].expand_as(batch.frames[item])}
+        if self.nearest and batch.clip is not None:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            wanted = batch.pose.to_array(item)[batch.frame_index[item].cpu().numpy()]
+            stills["_nearest"] = data.nearest_training_pictures(int(batch.clip[item]), wanted).to(batch.frames)
+        return stills
+
+    def _update(self, rendered: Tensor, batch: VideoBatch, item: int, stills: Mapping[str, Tensor]) -> None:
+        target = batch.frames[item]
         if batch.mask is None:
             region = torch.ones_like(target[:, 0], dtype=torch.bool)
         else:
             reference = None if batch.reference_mask is None else batch.reference_mask[item, 0] > 0.5
             region = person_region(batch.mask[item, :, 0] > 0.5, reference)
-        figures = {"person_psnr": psnr(rendered, target, region), "person_psnr_copy": psnr(portrait, target, region)}
-        figures |= {"background_psnr": psnr(rendered, target, ~region), "background_psnr_copy": psnr(portrait, target, ~region)}
-        self._means.update(figures)
+        for ending, pictures in {"": rendered, **stills}.items():
+            figures = {"person_psnr": psnr(pictures, target, region), "background_psnr": psnr(pictures, target, ~region)}
+            figures |= {"lpips": float(lpips(pictures, target).mean())} if self.perceptual else {}
+            self._means.update({f"{name}{ending}": value for name, value in figures.items()})
         index = batch.frame_index[item]
         if batch.clip is not None and len(index) == self._features.window and bool((index.diff() == 1).all()):
             features = self._features(torch.stack([rendered, target]))

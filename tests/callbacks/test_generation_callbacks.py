@@ -1,10 +1,12 @@
 """The generating callbacks on modules whose samples are known: figures, averaged weights, failures, sharing among ranks."""
 
+import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,20 @@ def test_video_figures_of_a_known_error(tmp_path: Path) -> None:
     assert "val/frechet_alex16" not in figures
 
 
+def test_the_nearest_training_picture_is_a_null_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callbacks.video_metrics.lpips", lambda pictures, target: (pictures - target).abs().mean((1, 2, 3)))  # takes 16 × 16
+    data = Data(video_collate)
+    data.nearest_training_pictures = lambda clip, pose: torch.zeros(len(pose), 3, 16, 16)  # type: ignore[attr-defined]
+    run = trainer(tmp_path, VideoMetrics(3, perceptual=True, nearest=True))
+    run.validate(Painter(), datamodule=data, verbose=False)
+    figures = {name: float(value) for name, value in run.callback_metrics.items()}
+    truth = torch.linspace(-0.5, 0.5, 16)
+    assert figures["val/person_psnr_nearest"] == pytest.approx(10 * float(torch.log10(4 / truth.square().mean())), abs=0.01)
+    assert figures["val/lpips"] == pytest.approx(0.02, abs=1e-4)
+    assert figures["val/lpips_nearest"] == pytest.approx(float(truth.abs().mean()), abs=1e-4)
+    assert figures["val/lpips_copy"] > figures["val/lpips_nearest"]
+
+
 def test_windows_of_one_clip_are_not_counted_as_independent(tmp_path: Path) -> None:
     """Three windows of clips 0, 0, 1; then two windows of one clip, which allow no distance at all."""
     metrics = VideoMetrics(3)
@@ -209,6 +225,10 @@ def test_samples_are_playable_and_have_sound(tmp_path: Path) -> None:
     info = probe(paths[0])
     assert (info.frames, info.width, info.height, info.has_audio) == (15, 512, 256, True)
     assert not probe(paths[1]).has_audio
+    with av.open(str(paths[0])) as container:
+        notes = json.loads(container.metadata["comment"])
+        assert container.metadata["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    assert (notes["seed"], notes["step"], notes["stage"], len(notes["model"])) == (0, 0, "motion_gpt", 16)
 
 
 def test_samples_of_the_renderer_show_portrait_pose_result_and_truth(tmp_path: Path) -> None:

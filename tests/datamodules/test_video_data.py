@@ -68,6 +68,16 @@ def test_evaluation_clips_carry_video(tiny, tmp_path):
     assert [clip.key for clip in data.evaluation_clips(3)] == ["clip-001"]
 
 
+def test_the_nearest_training_picture_is_the_one_of_the_nearest_body(root):
+    """Keypoints move with the frame and grey grows by 2 a frame; the first half is trained on."""
+    train = str(root / "train")
+    data = VideoDataModule(train=train, val=train, frame_range=(0.0, 0.5), val_frame_range=(0.5, 1.0), size=(16, 16))
+    pose = data.reader("val").pose(1)[[3, 12, 30]]
+    pictures = data.nearest_training_pictures(1, pose)
+    assert pictures.shape == (3, 3, 16, 16)
+    assert ((pictures.mean((1, 2, 3)) + 1) * 127.5).round().tolist() == pytest.approx([6, 24, 38], abs=1)
+
+
 RENDERER: dict[str, Any] = {
     "height": 32, "width": 32, "patch_size": 8, "latent_channels": 4, "block_out_channels": [8, 8], "attention_levels": [True, True],
     "layers_per_block": 1, "attention_heads": 1, "cross_attention_dim": 8, "norm_groups": 4, "codes_width": 30, "motion_map": [2, 2],
