@@ -88,7 +88,9 @@ def _networks(config: "VideoDiffusionConfig", device: str) -> "list[tuple[str, s
         return torch.cat(space.posterior(on_device(pictures)), dim=1).cpu().numpy()
 
     space.load()
-    found = [(LATENTS, config.autoencoder, (2 * config.latent_channels, *config.latent_size), latents)]
+    found: list[tuple[str, str, tuple[int, ...], Frozen]] = [
+        (LATENTS, config.autoencoder, (2 * config.latent_channels, *config.latent_size), latents)
+    ]
     if config.image_encoder:
         encoder = ClipEmbedding(config.image_encoder, config.cross_attention_dim)
         encoder.load()

@@ -56,9 +56,10 @@ class ShardReader:
         if tokens is not None:
             remote = RemoteFolder(str(tokens)) if is_remote(tokens) else None
             self._attach(TOKENS, Path(tokens) if remote is None else remote.folder, remote)
-        for member in (LATENTS, EMBEDDING) if latents is not None else ():
-            if member == LATENTS or (latents / Path(member).stem).is_dir():
-                self._attach(member, latents / Path(member).stem, None)
+        places = {} if latents is None else {member: latents / Path(member).stem for member in (LATENTS, EMBEDDING)}
+        for member, place in places.items():
+            if member == LATENTS or place.is_dir():
+                self._attach(member, place, None)
 
     def _attach(self, member: str, folder: Path, remote: RemoteFolder | None, *, address: str = "") -> None:
         clips_of = np.bincount(self.shard_of, minlength=len(self.tars)).tolist()
