@@ -13,6 +13,7 @@ from PIL import Image
 from xdancer.__main__ import main
 from xdancer.media import probe, read_audio, read_stereo, read_video
 from xdancer.pipelines.folder import model_hash
+from xdancer.pipelines.frame_rate import frame_numbers, shown
 
 RATE = 44100
 
@@ -169,6 +170,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:
         "no time": ({"seconds": 0.0}, "--seconds 0: must be above 0"),
         "temperature": ({"temperature": -1.0}, "temperature ≥ 0"),
         "proportions": ({"width": 512, "height": 512}, "give only one side"),
+        "frame rate": ({"fps": 0.5}, "--fps 0.5: from 1 to 120"),
         "steps": ({"steps": 0}, "steps 0: from 1"),
         "device": ({"device": "cuda"}, "cuda"),
     }
@@ -187,6 +189,20 @@ def test_bad_input_ends_in_one_line(generate, folder: Path, tmp_path: Path, caps
         assert sum(line.startswith("xdancer generate:") for line in error) == 1
         assert not out.exists()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fps", [12.0, 60.0])
+def test_other_frame_rates_show_the_same_dance(fps: float, generate, tmp_path: Path) -> None:
+    usual, other = (generate(out=tmp_path / f"{rate:g}.mp4", side_by_side=tmp_path / f"{rate:g}_both.mp4", fps=rate)[1] for rate in (30.0, fps))
+    info = probe(other)
+    assert (info.frames, info.fps, info.has_audio) == (round(105 * fps / 30), pytest.approx(fps), True)
+    assert probe(tmp_path / f"{fps:g}_both.mp4").frames == info.frames
+    numbers = frame_numbers(105, fps)
+    assert list(shown(range(105), numbers)) == numbers
+    assert np.abs(np.array(numbers) / 30 - np.arange(len(numbers)) / fps).max() <= 0.5 / 30 + 1e-9
+    frames, same = read_video(other).frames.astype(int), read_video(usual).frames.astype(int)
+    error = np.abs(frames[:, None] - same[None]).mean((2, 3, 4))  # the pictures of an untrained model are noise, encoded twice
+    assert error.argmin(1).tolist() == numbers
 
 
 def test_a_tiny_portrait_is_said_and_taken(generate, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

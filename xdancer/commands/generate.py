@@ -46,6 +46,7 @@ def generate(
     side_by_side: Path | None = None,
     save_pose: Path | None = None,
     save_tokens: Path | None = None,
+    fps: float = 30.0,
     width: int | None = None,
     height: int | None = None,
     device: DeviceName = "auto",
@@ -59,7 +60,7 @@ def generate(
     Args:
         image: full-length portrait of one person (jpg, png, webp); may be left out with --preview.
         music: the song: wav, mp3, ogg, flac, m4a, or the sound of an mp4; at least 3 s.
-        out: the mp4 to write (H.264, 30 fps, the song muxed in), in the portrait's proportions.
+        out: the mp4 to write (H.264, the song muxed in), in the portrait's proportions.
         model: model folder of `xdancer export` or `xdancer demo`; with --preview the shipped motion model by default.
         seconds: length of the dance; the whole song by default.
         seed: equal seeds give equal dances.
@@ -89,6 +90,7 @@ def generate(
         side_by_side: also write [portrait | pose | result] to this mp4.
         save_pose: also write the dance's poses, (frames, 60, 3), to this .npy.
         save_tokens: also write the dance's tokens to this .npz, for --edit, --seed-motion and --to.
+        fps: pictures a second of the result: a dance has 30, each picture shows the frame nearest in time. The preview keeps 30.
         width: width of the result in pixels (-W); the renderer's own by default, the height follows.
         height: height of the result in pixels (-H); likewise.
         device: auto, cpu, cuda or mps.
@@ -103,7 +105,7 @@ def generate(
     from xdancer.weights import shipped_motion
 
     preview = preview or window
-    _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates)
+    _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates, fps=fps)
     check_outputs(out, side_by_side, save_pose, save_tokens, preview_path(out) if preview else None)
     request = EditRequest(edit=edit, keep=keep, lock=lock, reroll=reroll, seed_motion=seed_motion, to=to)
     drawn = recommended_sampling(model) | known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
@@ -124,7 +126,7 @@ def generate(
     live = preview_path(out) if preview else None
     motion = _dance(stage, wishes, start, frames=frames, seed=seed, candidates=candidates, live=live, window=window, notes=notes)
     if stage.renderer is not None:
-        _render(stage, start, motion, notes, out=out, side_by_side=side_by_side)
+        _render(stage, start, motion, notes, out=out, side_by_side=side_by_side, fps=fps)
     elif live is not None:
         _take_preview(live, out)
     _save(stage, motion, save_pose=save_pose, save_tokens=save_tokens)
@@ -137,7 +139,8 @@ def preview_path(out: Path) -> Path:
 
 
 def _check(
-    *, preview: bool, window: bool, image: Path | None, model: Path | None, seconds: float | None, candidates: int
+    *, preview: bool, window: bool, image: Path | None, model: Path | None, seconds: float | None, candidates: int,
+    fps: float,
 ) -> None:  # fmt: skip
     """Refuse what cannot be, before anything is read."""
     for flag, value in (("--image", image), ("--model", model)):
@@ -145,6 +148,8 @@ def _check(
             raise XDancerError(f"{flag}: is needed to render a video. Name one, or let the skeleton dance alone: --preview.")
     if seconds is not None and not seconds > 0:
         raise XDancerError(f"--seconds {seconds:g}: must be above 0.")
+    if not 1 <= fps <= 120:
+        raise XDancerError(f"--fps {fps:g}: from 1 to 120.")
     if candidates < 1:
         raise XDancerError(f"--candidates {candidates}: from 1.")
     if window:
@@ -209,28 +214,29 @@ def _take_preview(live: Path, out: Path) -> None:
 
 
 def _render(
-    stage: "Stage", start: "PoseBatch", motion: "MotionSample", notes: dict[str, Any], *, out: Path, side_by_side: Path | None
+    stage: "Stage", start: "PoseBatch", motion: "MotionSample", notes: dict[str, Any], *, out: Path, side_by_side: Path | None,
+    fps: float,
 ) -> None:  # fmt: skip
     """Stage 3 and the videos; each is whole or not there, and pictures pass through one by one."""
     from xdancer.media import made_by_model, stream_video, write_video
+    from xdancer.pipelines.frame_rate import frame_numbers, shown
     from xdancer.pipelines.letterbox import resized
     from xdancer.pipelines.side_by_side import compose
     from xdancer.progress import Steps
-    from xdancer.types import FPS
 
     assert stage.renderer is not None
     assert stage.portrait is not None
-    sound: dict[str, Any] = {"fps": float(FPS), "audio": stage.song, "sample_rate": SAMPLE_RATE, "metadata": made_by_model(notes)}
+    numbers = frame_numbers(motion.pose.confidence.shape[1], fps)
+    sound: dict[str, Any] = {"fps": fps, "audio": stage.song, "sample_rate": SAMPLE_RATE, "metadata": made_by_model(notes)}
     with Steps() as progress:
         dance = stage.renderer.show(
             stage.portrait, start, motion, steps=notes["steps"], guidance=notes["cfg"], seed=notes["seed"], progress=progress
         )
-        write_video(out, (resized(frame, stage.size) for frame in dance.frames), **sound)
-    count = len(dance.pose)
-    print(f"{out}: {count} frames of {stage.size[1]}×{stage.size[0]}, {count / FPS:.1f} s, sound from the song")
+        write_video(out, (resized(frame, stage.size) for frame in shown(dance.frames, numbers)), **sound)
+    print(f"{out}: {len(numbers)} frames of {stage.size[1]}×{stage.size[0]}, {len(numbers) / fps:.1f} s, sound from the song")
     if side_by_side is not None:
         frames = (picture for _, picture in stream_video(out))
-        write_video(side_by_side, compose(stage.portrait, dance.pose, frames, size=stage.size), **sound)
+        write_video(side_by_side, compose(stage.portrait, dance.pose[numbers], frames, size=stage.size), **sound)
         print(f"{side_by_side}: [portrait | pose | result]")
 
 
