@@ -90,7 +90,7 @@ def main() -> None:
     torch.set_default_device(arguments.device)
     torch.manual_seed(0)
     base = VideoDiffusionConfig(patch_size=8) if arguments.size == "paper" else SMALL
-    models = [VideoDiffusion(replace(base, temporal=True)).eval() for _ in range(2)]
+    models = [VideoDiffusion(replace(base, temporal=True)).eval().requires_grad_(False) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     kept = dict(models[1].unet.attn_processors)
     models[1].unet.set_attn_processor(

@@ -200,7 +200,7 @@ def test_other_frame_rates_show_the_same_dance(fps: float, generate, tmp_path: P
     numbers = frame_numbers(105, fps)
     assert list(shown(range(105), numbers)) == numbers
     assert np.abs(np.array(numbers) / 30 - np.arange(len(numbers)) / fps).max() <= 0.5 / 30 + 1e-9
-    frames, same = read_video(other).frames.astype(int), read_video(usual).frames.astype(int)
+    frames, same = (read_video(path).frames[:, ::8, ::8].astype(int) for path in (other, usual))
     error = np.abs(frames[:, None] - same[None]).mean((2, 3, 4))  # the pictures of an untrained model are noise, encoded twice
     assert error.argmin(1).tolist() == numbers
 
