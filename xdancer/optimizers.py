@@ -32,5 +32,4 @@ class AdamW8bit(Optimizer):
     def __init__(
         self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01
     ) -> None:
-        """The options that a config may set; AdamW's defaults."""
-        raise NotImplementedError  # never reached: __new__ gives another class
+        """The options that a config may set, with AdamW's defaults. Never runs: `__new__` gives another class."""
