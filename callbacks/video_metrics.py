@@ -11,6 +11,7 @@ from callbacks.generation import GenerationCallback
 from xdancer.metrics.frechet import AlexWindowFeatures, FeatureDistances
 from xdancer.metrics.means import Means
 from xdancer.metrics.perceptual import lpips
+from xdancer.metrics.pose import nearest_poses
 from xdancer.metrics.reconstruction import person_region, psnr
 from xdancer.types import PoseBatch, VideoBatch, VideoSample
 
@@ -81,7 +82,9 @@ class VideoMetrics(GenerationCallback):
         if self.nearest and batch.clip is not None:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             wanted = batch.pose.to_array(item)[batch.frame_index[item].cpu().numpy()]
-            stills["_nearest"] = data.nearest_training_pictures(int(batch.clip[item]), wanted).to(batch.frames)
+            clip = int(batch.clip[item])
+            nearest = nearest_poses(wanted, data.training_poses(clip))
+            stills["_nearest"] = data.training_pictures(clip, nearest).to(batch.frames)
         return stills
 
     def _update(self, rendered: Tensor, batch: VideoBatch, item: int, stills: Mapping[str, Tensor]) -> None:

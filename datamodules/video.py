@@ -1,7 +1,9 @@
 """Pictures, poses and portraits for stage 3."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -16,9 +18,7 @@ from xdancer.data.videos import FrameSource, VideoShape, VideoWindows
 from xdancer.data.windows import WindowSet, usable_frames
 from xdancer.embedded.build import EmbeddedConfig
 from xdancer.errors import ShardError, StageMismatchError
-from xdancer.metrics.pose import nearest_poses
 from xdancer.types import VideoBatch
-from xdancer.video_diffusion.config import VideoDiffusionConfig
 
 
 class VideoDataModule(ShardDataModule[VideoBatch]):
@@ -104,7 +104,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
                     "modules see no more at once. Lower the first or raise the second."
                 )
 
-    def _check_latents(self, reader: ShardReader, config: VideoDiffusionConfig) -> None:
+    def _check_latents(self, reader: ShardReader, config: Any) -> None:
         """Latents of another network or size than the model's would be read without any other error."""
         again = f"Run `xdancer cache-latents {reader.folder} --config CONFIG --overwrite` with this run's configs."
         wants = [name for name in ("limb_warp", "portrait_colours", "l1_weight") if getattr(config, name)]
@@ -131,18 +131,26 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         metas = [reader.meta(clip) for clip in self.usable_clips(reader)[:1]]  # a mixture is refused where windows are cut
         return [(f"{reader.folder} (data.init_args.size is null)", (meta["height"], meta["width"])) for meta in metas]
 
-    def nearest_training_pictures(self, clip: int, pose: Float[NDArray, "frame 60 3"]) -> Float[Tensor, "frame 3 height width"]:
-        """Of the training frames of a validation clip, those whose bodies lie nearest to these poses, in [-1, 1].
+    def training_poses(self, clip: int) -> Float[NDArray, "frame 60 3"]:
+        """Poses of the frames of a validation clip that are trained on.
 
         Raises:
             ShardError: the training split has no clip of that key.
         """
+        return self.reader("train").pose(*self._training_frames(clip))
+
+    def training_pictures(self, clip: int, frames: NDArray[np.int64]) -> Float[Tensor, "frame 3 height width"]:
+        """The pictures of those of `training_poses`, in [-1, 1]."""
+        number, first, _ = self._training_frames(clip)
+        pictures = FrameSource(self.reader("train"), size=self.shape.size).read(number, VIDEO, first + frames)
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def _training_frames(self, clip: int) -> tuple[int, int, int]:
+        """Number in the training split, first and behind-last frame."""
         reader = self.reader("train")
         number = reader.position(self.reader("val").keys[clip])
         first, stop = (int(limit[number]) for limit in usable_frames(reader, self.frame_range))
-        picks = first + nearest_poses(pose, reader.pose(number, first, stop))
-        pictures = FrameSource(reader, size=self.shape.size).read(number, VIDEO, picks)
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return number, first, stop
 
     def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(

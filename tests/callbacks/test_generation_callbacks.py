@@ -155,7 +155,8 @@ def test_video_figures_of_a_known_error(tmp_path: Path) -> None:
 def test_the_nearest_training_picture_is_a_null_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callbacks.video_metrics.lpips", lambda pictures, target: (pictures - target).abs().mean((1, 2, 3)))  # takes 16 × 16
     data = Data(video_collate)
-    data.nearest_training_pictures = lambda clip, pose: torch.zeros(len(pose), 3, 16, 16)  # type: ignore[attr-defined]
+    data.training_poses = lambda clip: np.ones((5, 60, 3), np.float32)  # type: ignore[attr-defined]
+    data.training_pictures = lambda clip, frames: torch.zeros(len(frames), 3, 16, 16)  # type: ignore[attr-defined]
     run = trainer(tmp_path, VideoMetrics(3, perceptual=True, nearest=True))
     run.validate(Painter(), datamodule=data, verbose=False)
     figures = {name: float(value) for name, value in run.callback_metrics.items()}

@@ -10,6 +10,7 @@ from lightning import LightningModule, Trainer
 
 from datamodules.video import VideoDataModule
 from xdancer.cli import main
+from xdancer.metrics.pose import nearest_poses
 from xdancer.types import VideoBatch
 
 
@@ -68,12 +69,15 @@ def test_evaluation_clips_carry_video(tiny, tmp_path):
     assert [clip.key for clip in data.evaluation_clips(3)] == ["clip-001"]
 
 
-def test_the_nearest_training_picture_is_the_one_of_the_nearest_body(root):
+def test_training_frames_of_a_validation_clip(root):
     """Keypoints move with the frame and grey grows by 2 a frame; the first half is trained on."""
     train = str(root / "train")
     data = VideoDataModule(train=train, val=train, frame_range=(0.0, 0.5), val_frame_range=(0.5, 1.0), size=(16, 16))
-    pose = data.reader("val").pose(1)[[3, 12, 30]]
-    pictures = data.nearest_training_pictures(1, pose)
+    pool = data.training_poses(1)
+    assert len(pool) == 20
+    nearest = nearest_poses(data.reader("val").pose(1)[[3, 12, 30]], pool)
+    assert nearest.tolist() == [3, 12, 19]
+    pictures = data.training_pictures(1, nearest)
     assert pictures.shape == (3, 3, 16, 16)
     assert ((pictures.mean((1, 2, 3)) + 1) * 127.5).round().tolist() == pytest.approx([6, 24, 38], abs=1)
 

@@ -46,7 +46,8 @@ def test_pictures_are_decoded_while_they_are_read(tiny_models: Path, song: np.nd
     image = np.random.default_rng(1).integers(0, 255, (48, 30, 3)).astype(np.uint8)
     dance = pipeline.stream(image, song, sample_rate=22050, pose=standing(), seconds=2.0)
     first = next(dance.frames)
-    assert decoded == [pipeline.renderer.config.window_frames]
+    assert len(decoded) == 1
+    assert decoded[0] <= pipeline.renderer.config.window_frames
     assert np.array_equal(np.stack([first, *dance.frames]), whole)
     assert sum(decoded) == 60
 

@@ -150,7 +150,7 @@ def test_a_config_is_read_as_train_py_prints_it() -> None:
 def test_advice_goes_from_cheap_to_dear_and_never_repeats_what_is_on() -> None:
     words = [text for text, _ in remedies(Plan(Run(SMALL, batch=4, frames=16), averages=True))]
     assert [text.split()[0] for text in words] == [
-        "model.init_args.config.gradient_checkpointing:", "the", "model.init_args.optimizer.class_path:", "data.init_args.batch_size:",
+        "model.init_args.config.gradient_checkpointing:", "averages:", "model.init_args.optimizer.class_path:", "data.init_args.batch_size:",
         "model.init_args.train_spatial:", "three",
     ]  # fmt: skip
     *_, (_, last) = remedies(Plan(Run(SMALL, batch=4, frames=16), averages=True))
