@@ -99,6 +99,15 @@ def test_nothing_is_allocated_at_the_paper_s_size() -> None:
     assert step.trained == step.parameters
 
 
+def test_an_autoencoder_and_an_image_encoder_are_counted_and_not_loaded() -> None:
+    run = Run(replace(SMALL, patch_size=0, latent_channels=4, autoencoder="vae", image_encoder="clip"), batch=1, train_spatial=False, bf16=True)
+    step, held = predict(run), predict(replace(run, frozen_bf16=True))
+    assert step.parameters > 83_653_863 + 304_293_632
+    assert step.activations > 0
+    assert (held.trained, held.flops) == (step.trained, step.flops)
+    assert held.weights < step.weights
+
+
 def test_operations_of_a_transformer_are_six_per_parameter_and_position() -> None:
     config = replace(GPT, width=512, heads=8)
     step, window = predict(Run(config, batch=1)), config.layout.window

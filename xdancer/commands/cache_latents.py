@@ -75,6 +75,7 @@ def _networks(config: "VideoDiffusionConfig", device: str) -> "list[tuple[str, s
 
     from xdancer.data.members import EMBEDDING, LATENTS
     from xdancer.device import select_device
+    from xdancer.pipelines.dance import to_tensor
     from xdancer.video_diffusion.appearance import ClipEmbedding
     from xdancer.video_diffusion.image_space import VAESpace
 
@@ -82,7 +83,7 @@ def _networks(config: "VideoDiffusionConfig", device: str) -> "list[tuple[str, s
     space = VAESpace(config.autoencoder)
 
     def on_device(pictures: Any) -> torch.Tensor:
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2).to(place).float() / 127.5 - 1
+        return to_tensor(pictures).to(place)
 
     def latents(pictures: Any) -> Any:
         return torch.cat(space.posterior(on_device(pictures)), dim=1).cpu().numpy()

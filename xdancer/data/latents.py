@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,5 +78,4 @@ def write_rows(
             raise ShardError(f"Clip {clip.key!r}: {member} has shape {rows.shape}, needed are finite ({clip.frames}, {maker.row}).")
         return encode_array(rows)
 
-    record = {"network": maker.network, "size": list(maker.size), "row": list(maker.row)}
-    return derive(reader, folder, member, record, encode, progress=progress, overwrite=overwrite)
+    return derive(reader, folder, member, asdict(maker), encode, progress=progress, overwrite=overwrite)

@@ -110,6 +110,10 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise MediaError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}). Nothing was left behind.") from error
 
 
+def _tag(container: Any, metadata: Mapping[str, Any] | None) -> None:
+    container.metadata.update({key: str(value) for key, value in (drawn() if metadata is None else metadata).items()})
+
+
 def write_video(
     path: Path | str, frames: Iterable[Picture], *, fps: float = 30.0, audio: NDArray[Any] | None = None, sample_rate: int = 44100,
     crf: int = 18, metadata: Mapping[str, Any] | None = None,
@@ -126,7 +130,7 @@ def write_video(
     options = {"movflags": "+faststart+use_metadata_tags"}
     with _temporary(path) as temporary:
         with av.open(str(temporary), "w", format="mp4", options=options) as container:
-            container.metadata.update({key: str(value) for key, value in (drawn() if metadata is None else metadata).items()})
+            _tag(container, metadata)
             # one thread: on a busy machine x264's threads now and then give other bits for equal pictures
             x264 = {"crf": str(crf), "mbtree": "0"}
             count = _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
@@ -150,7 +154,7 @@ def grow_video(
     x264 = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "g": str(max(1, round(fps / 2)))}
     try:
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            container.metadata.update({key: str(value) for key, value in (drawn() if metadata is None else metadata).items()})
+            _tag(container, metadata)
             _encode(container, frames, fps=fps, options=x264, threads=1, audio=audio, sample_rate=sample_rate)
     except Exception as error:
         path.unlink(missing_ok=True)

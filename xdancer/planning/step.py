@@ -13,7 +13,7 @@ from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.planning.examples import random_poses, random_segment
 from xdancer.planning.watch import StepWatch
 from xdancer.types import PoseBatch
-from xdancer.video_diffusion.handover import freeze_spatial
+from xdancer.video_diffusion.handover import freeze_spatial, shrink_frozen
 from xdancer.video_diffusion.image_space import VAESpace
 from xdancer.video_diffusion.loss import diffusion_loss
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
@@ -104,15 +104,14 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     renderer, size = VideoDiffusion(replace(config, autoencoder="", image_encoder="")).train(), (3, config.height, config.width)
     if not run.train_spatial:
         freeze_spatial(renderer)
-    for parameter in renderer.parameters():
-        if run.frozen_bf16 and not parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.bfloat16)
+    if run.frozen_bf16:
+        shrink_frozen(renderer, torch.bfloat16)
     frozen = AUTOENCODER if isinstance(renderer.image_space, VAESpace) else 0
     if config.image_encoder:
         frozen += IMAGE_ENCODER
         renderer.appearance = _Projected(config.cross_attention_dim)
     if isinstance(renderer.image_space, VAESpace):
-        renderer.image_space.encode = _latents(config)  # type: ignore[method-assign]
+        renderer.image_space.posterior = _latents(config)  # type: ignore[method-assign]
     reference, pictures = torch.rand(run.batch, *size), torch.rand(run.batch, run.frames, *size)
     codes, pose = torch.rand(run.batch, config.window_frames, config.codes_width), random_poses(run.batch, config.window_frames)
     index = torch.arange(run.frames).expand(run.batch, -1)
@@ -135,6 +134,11 @@ class _Projected(nn.Module):
         return picture.new_zeros(len(picture), 1, self.width)
 
 
-def _latents(config: VideoDiffusionConfig) -> Callable[[Tensor], Tensor]:
+def _latents(config: VideoDiffusionConfig) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """Stands for the frozen autoencoder, which works on one picture at a time before the step's peak."""
-    return lambda pictures: pictures.new_zeros(len(pictures), config.latent_channels, *config.latent_size)
+
+    def posterior(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        mean = pictures.new_zeros(len(pictures), config.latent_channels, *config.latent_size)
+        return mean, torch.zeros_like(mean)
+
+    return posterior

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xdancer.checkpoint import build, read_stage, require_tokenizer, stage_source, trained_on
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.video_diffusion.config import SCHEDULE_KEYS, VideoDiffusionConfig
@@ -63,6 +65,13 @@ def freeze_spatial(model: VideoDiffusion) -> None:
     for name, parameter in model.named_parameters():
         if not any(part in name for part in NEW_IN_PHASE_B):
             parameter.requires_grad_(False)
+
+
+def shrink_frozen(model: VideoDiffusion, dtype: torch.dtype) -> None:
+    """Hold weights that do not train in fewer bits; under autocast their products are rounded anyway, their norms are not."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
 
 
 def require_codes_width(config: VideoDiffusionConfig, tokenizer: VQVAE, path: Path) -> None:

@@ -15,7 +15,7 @@ from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model, requ
 from xdancer.errors import CheckpointError
 from xdancer.schedule import LRSchedule, SharedOptimizer, scheduled
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch, VideoSample
-from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, tokenizer_inside
+from xdancer.video_diffusion.handover import freeze_spatial, load_initial, require_codes_width, shrink_frozen, tokenizer_inside
 from xdancer.video_diffusion.image_space import PatchSpace
 from xdancer.video_diffusion.lora import LoRAConfig, add_adapters
 from xdancer.video_diffusion.loss import diffusion_loss, heatmap_loss
@@ -204,10 +204,8 @@ class VideoDiffusionModule(LightningModule):
         self._restored = True
 
     def shrink_frozen(self, dtype: torch.dtype) -> None:
-        """Hold the renderer's weights that do not train in fewer bits; under autocast its products round them anyway, its norms do not."""
-        for parameter in self.model.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(dtype)
+        """Hold the renderer's weights that do not train in fewer bits; the tokenizer, whose tokens would change, stays as it is."""
+        shrink_frozen(self.model, dtype)
 
     def restore_tokenizer(self, checkpoint: Path) -> None:
         """A run is going to continue from this checkpoint: nothing else is needed. Before training, because averages copy the whole module."""
