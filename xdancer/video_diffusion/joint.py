@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
-from xdancer.checkpoint import fingerprint, require_same_config, save_model
+from xdancer.checkpoint import fingerprint, save_model
 from xdancer.types import MotionTokens, PoseBatch, VideoBatch
 from xdancer.video_diffusion.config import VideoDiffusionConfig
 from xdancer.video_diffusion.handover import tokenizer_inside
@@ -67,10 +67,8 @@ class JointModule(VideoDiffusionModule):
         checkpoint["hyper_parameters"] = {**header, "tokenizer_fingerprint": fingerprint(tokenizer_inside(checkpoint))}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        require_same_config(checkpoint, stage="video_diffusion", config=self.model.config)
-        if self.tokenizer is None:
-            self._embed_tokenizer(tokenizer_inside(checkpoint), self.model.config)
-        self._restored = True
+        """Whatever tokenizer was given, the checkpoint's is the one that goes on learning."""
+        self._accept(checkpoint)
 
     def on_train_end(self) -> None:
         if self.trainer.is_global_zero:

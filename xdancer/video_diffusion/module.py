@@ -194,13 +194,17 @@ class VideoDiffusionModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another tokenizer; without one of its own (its file is gone) take the embedded one."""
+        self._accept(checkpoint)
+        expected = checkpoint["hyper_parameters"]["tokenizer_fingerprint"]
+        require_tokenizer(expected, self._require_tokenizer(), path=self.tokenizer_path, needed_by="the checkpoint")
+
+    def _accept(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model; it is what this run starts from, its tokenizer included where none is there."""
         require_same_config(checkpoint, stage="video_diffusion", config=self.model.config)
         if (stored := checkpoint["hyper_parameters"].get("lora")) != self.hparams["lora"]:
             raise CheckpointError(f"The checkpoint was trained with lora {stored}, this run has {self.hparams['lora']}. Give both the same.")
         if self.tokenizer is None:
             self._embed_tokenizer(tokenizer_inside(checkpoint), self.model.config)
-        expected = checkpoint["hyper_parameters"]["tokenizer_fingerprint"]
-        require_tokenizer(expected, self._require_tokenizer(), path=self.tokenizer_path, needed_by="the checkpoint")
         self._restored = True
 
     def shrink_frozen(self, dtype: torch.dtype) -> None:
