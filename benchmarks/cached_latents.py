@@ -22,7 +22,7 @@ from xdancer.video_diffusion.appearance import ClipEmbedding
 from xdancer.video_diffusion.image_space import VAESpace
 from xdancer.video_diffusion.model import VideoDiffusionConfig
 from xdancer.video_diffusion.module import VideoDiffusionModule
-from xdancer.weights import shipped_motion
+from xdancer.weights import shipped_model
 
 
 def small_folders(root: Path) -> dict[str, str]:
@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         networks = folders(Path(folder)) if arguments.size == "paper" else small_folders(Path(folder))
         base = VideoDiffusionConfig() if arguments.size == "paper" else replace(SMALL, patch_size=0, latent_channels=4)
-        module = VideoDiffusionModule(replace(base, **changes, **networks), tokenizer=shipped_motion(), train_spatial=False)
+        module = VideoDiffusionModule(replace(base, **changes, **networks), tokenizer=shipped_model(), train_spatial=False)
         torch.set_default_device(arguments.device)
         module = module.to(arguments.device).train()
         module.log = lambda *_, **__: None  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ from xdancer.motion_gpt.model import MotionGPT, MotionGPTConfig
 from xdancer.motion_gpt.sampling import SamplingConfig, sample_segment
 from xdancer.pipelines.motion import MotionPipeline
 from xdancer.planning.examples import random_segment
-from xdancer.weights import shipped_motion
+from xdancer.weights import shipped_model
 
 LENGTHS = (304, 780, 1256, 1732, 2208)
 DEMO = MotionGPTConfig(
@@ -164,7 +164,7 @@ def main() -> None:
     warnings.simplefilter("ignore", FutureWarning)  # transformers renames past_key_values
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    shipped = MotionPipeline.from_pretrained(shipped_motion()).gpt
+    shipped = MotionPipeline.from_pretrained(shipped_model()).gpt
     half_weights("GPT-2 small, fresh", MotionGPT(SMALL).eval(), frames=4)
     for threads in arguments.threads:
         torch.set_num_threads(threads)

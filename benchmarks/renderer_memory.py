@@ -23,7 +23,7 @@ from xdancer.planning.examples import random_poses
 from xdancer.types import VideoBatch
 from xdancer.video_diffusion.model import VideoDiffusionConfig
 from xdancer.video_diffusion.module import VideoDiffusionModule
-from xdancer.weights import shipped_motion
+from xdancer.weights import shipped_model
 
 FRAMES = 16
 SMALL = VideoDiffusionConfig(
@@ -73,7 +73,7 @@ def work(side: str, *, size: str, device: str, steps: int, root: Path) -> None:
     torch.manual_seed(0)
     torch.set_default_device(device)
     config = replace(SMALL if size == "small" else VideoDiffusionConfig(**folders(root)), **changes)
-    module = VideoDiffusionModule(config, tokenizer=shipped_motion(), train_spatial=spatial).to(device).train()
+    module = VideoDiffusionModule(config, tokenizer=shipped_model(), train_spatial=spatial).to(device).train()
     trained = [parameter for parameter in module.model.parameters() if parameter.requires_grad]
     optimizer, example, seconds = torch.optim.AdamW(trained, lr=1e-5, fused=True), random_batch(config, batch, frames), []
     for step in range(steps + 1):

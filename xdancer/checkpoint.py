@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from xdancer.adapters import merge_adapters
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import write_bytes
-from xdancer.weights import shipped_motion
+from xdancer.weights import shipped_model
 
 if TYPE_CHECKING:
     from xdancer.vqvae.model import VQVAE
@@ -37,7 +37,7 @@ RECIPES = {"vqvae": "vqvae.yaml", "motion_gpt": "gpt.yaml", "video_diffusion": "
 """Stage → the config that trains it, for messages."""
 
 SHIPPED = "shipped"
-"""In place of a path: the motion model that lies in the package."""
+"""In place of a path: the model that lies in the package."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -106,9 +106,9 @@ def embedded_tokenizer(path: Path) -> tuple["VQVAE", str]:
 
 
 def stage_source(path: Path, stage: str) -> Path:
-    """Where a stage lies: `shipped` names the motion model in the package, a model folder holds one folder per stage, else the path itself."""
+    """Where a stage lies: `shipped` names the model in the package, a model folder holds one folder per stage, else the path itself."""
     if str(path) == SHIPPED:
-        return shipped_motion() / stage
+        return shipped_model() / stage
     return path / stage if (path / stage / "config.json").is_file() else path
 
 

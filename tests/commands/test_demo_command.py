@@ -68,6 +68,7 @@ def test_other_folders_and_impossible_minutes_are_refused(
         (["--out", str(phases / "photos")], "holds other files"),
         (["--out", str(phases / "file")], "this is a file"),
         (["--minutes", "0.1"], "--minutes 0.1"),
+        (["--minutes", "5", "--shipped"], "--shipped trains nothing"),
     )
     for flags, expected in cases:
         assert main(["demo", *flags]) == 2

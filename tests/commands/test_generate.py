@@ -60,6 +60,21 @@ def generate(folder: Path, tiny_models: Path, tmp_path: Path):
     return run
 
 
+def test_without_portrait_and_model_those_of_the_package_dance(
+    generate, tiny_models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No detector is asked: the portrait's pose lies beside it."""
+    monkeypatch.setattr("xdancer.weights.shipped_model", lambda: tiny_models)
+    monkeypatch.setattr("xdancer.pose.mediapipe.REQUIREMENT", False)
+    code, out = generate(image=None, pose=None, model=None, seconds=1.0)
+    assert code == 0
+    info = probe(out)
+    assert (info.frames, info.has_audio) == (30, True)
+    assert "model in the package, portrait in the package" in capsys.readouterr().out
+    with av.open(str(out)) as container:
+        assert json.loads(container.metadata["comment"])["model"] == model_hash(tiny_models)
+
+
 def test_the_songs_clicks_are_heard_at_their_frames(generate, folder: Path, tiny_models: Path, tmp_path: Path) -> None:
     code, out = generate(side_by_side=tmp_path / "both.mp4", save_pose=tmp_path / "dance.npy", temperature=0.9, top_k=8, top_p=0.95, steps=2)
     assert code == 0

@@ -140,7 +140,8 @@ def test_parts_are_sampled_by_their_own_settings(generate, tmp_path: Path) -> No
 
 
 REFUSED = {
-    "no portrait": ({"preview": None}, "--image: is needed to render"),
+    "no portrait": ({"preview": None}, "--image: is needed to render a video with --model"),
+    "a pose of nobody": ({"preview": None, "model": None, "pose": "pose.npy"}, "--image: is needed to render a video with --model or --pose"),
     "no renderer": ({"preview": None, "image": "portrait.png"}, "without a renderer"),
     "nothing beside": ({"side_by_side": "both.mp4"}, "without a renderer"),
     "no such part": ({"edit": "pose.npy", "lock": "feet"}, "'feet'"),
@@ -170,5 +171,5 @@ def test_what_cannot_be_is_said_in_one_line(
 
 
 def test_without_a_model_the_shipped_one_dances(generate, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xdancer.pipelines.motion.shipped_motion", lambda: folder / "model")
+    monkeypatch.setattr("xdancer.weights.shipped_model", lambda: folder / "model")
     assert generate(model=None) == 0

@@ -21,6 +21,9 @@ from xdancer.embedded.build import EmbeddedConfig, build_embedded
 from xdancer.evaluation.clips import swap_songs
 from xdancer.media import probe
 from xdancer.pipelines.folder import model_hash
+from xdancer.pipelines.portrait import first_pose
+from xdancer.pipelines.pose_file import load_poses
+from xdancer.weights import shipped_model, shipped_portrait
 
 KEYS = [
     *(f"vqvae/{name}" for name in ("body_percent", "hands_percent", "hands_aligned_percent", "mean_hand_percent", "min_perplexity")),
@@ -108,3 +111,18 @@ def test_budgets_depend_on_minutes_alone_and_only_the_steps_grow() -> None:
     assert (default.test_clips, default.measured_videos) == (40, 16)
     with pytest.raises(Exception, match=r"--minutes 0\.5: .*at least 1"):
         Budget.of(0.5)
+
+
+def test_the_shipped_demo_trains_nothing_and_shows_the_portrait_in_the_package(folders: Folders, tmp_path: Path) -> None:
+    shipped = Folders(tmp_path, shipped=True)
+    phases = {phase.name: phase for phase in make_phases(shipped, Budget.shipped(), seed=0, device="cpu", precision="fp32")}
+    assert list(phases) == ["data", "unseen", "motion_evaluation", "generate", "video_evaluation"]
+    assert {need for phase in phases.values() for need in phase.needs} == {"data", "unseen"}
+    assert not any("train.py" in argument for phase in phases.values() for argument in phase.arguments)
+    assert str(shipped_model()) in phases["generate"].arguments
+    assert str(shipped_model()) in phases["video_evaluation"].arguments
+    unseen = dict(zip(*[iter(phases["unseen"].arguments[3:])] * 2, strict=True)) | {"--data": str(folders.test)}
+    assert step(["unseen", *[part for pair in unseen.items() for part in pair]]) == 0
+    assert shipped.portrait.read_bytes() == shipped_portrait()[0].read_bytes()
+    assert np.array_equal(load_poses(shipped.portrait_pose)[0], first_pose(shipped_portrait()[1]))
+    assert shipped.song.stat().st_size > 1000

@@ -53,18 +53,6 @@ def test_a_folder_without_a_renderer_dances_and_does_not_render(pipeline: Motion
         DancePipeline.from_pretrained(tmp_path / "motion")
 
 
-def test_the_shipped_model_loads_or_says_what_to_do(monkeypatch: pytest.MonkeyPatch, pipeline: MotionPipeline, tmp_path: Path) -> None:
-    def missing() -> Path:
-        raise CheckpointError("The shipped motion model is not there. Reinstall xdancer.")
-
-    monkeypatch.setattr("xdancer.pipelines.motion.shipped_motion", missing)
-    with pytest.raises(CheckpointError, match="Reinstall"):
-        MotionPipeline.shipped()
-    pipeline.save_pretrained(tmp_path / "motion")
-    monkeypatch.setattr("xdancer.pipelines.motion.shipped_motion", lambda: tmp_path / "motion")
-    assert MotionPipeline.shipped().gpt.config == pipeline.gpt.config
-
-
 def test_the_choice_takes_one_of_several(pipeline: MotionPipeline, music) -> None:
     shown: list[np.ndarray] = []
 

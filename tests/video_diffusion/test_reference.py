@@ -11,6 +11,7 @@ from xdancer.types import PoseBatch, VideoBatch
 from xdancer.video_diffusion.loss import diffusion_loss
 from xdancer.video_diffusion.model import Portrait, VideoDiffusion, VideoDiffusionConfig
 from xdancer.video_diffusion.reference import ReferenceNet, install_processors
+from xdancer.video_diffusion.sampling import render_video
 from xdancer.video_diffusion.unet import build_unet2d
 
 
@@ -118,3 +119,22 @@ def test_portraits_do_not_mix(tiny: VideoDiffusionConfig, make_batch: Callable[.
     both, second = predict(slice(0, 2)), predict(slice(1, 2))
     torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(both[0], both[1])
+
+
+def test_without_reference_net_the_portrait_reaches_nothing_but_the_helps(
+    tiny: VideoDiffusionConfig, helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]
+) -> None:
+    for config, seen in ((tiny, False), (helped, True)):
+        model, batch = VideoDiffusion(replace(config, reference_net=False)).eval(), make_batch(config)
+        assert not any(name.startswith("reference_net") for name, _ in model.named_parameters())
+        with torch.no_grad():
+            for parameter in model.unet.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+            pictures = [
+                render_video(
+                    model, reference=reference, reference_pose=batch.reference_pose, codes=torch.ones(2, 2, 30),
+                    pose=batch.pose.frames(slice(0, 2)), generator=torch.Generator().manual_seed(0),
+                )
+                for reference in (batch.reference, -batch.reference)
+            ]  # fmt: skip
+        assert torch.equal(*pictures) != seen

@@ -111,6 +111,31 @@ def test_streaming_is_denoising_all_frames_step_by_step(frames: int, tiny: Video
     torch.testing.assert_close(torch.cat(parts, dim=1), latents, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_windows_that_are_predicted_together_give_the_same_pictures(
+    guidance: float, helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]
+) -> None:
+    """With every help and a pose guider, one, three and all windows in a prediction."""
+    config = replace(helped, temporal=True, pose_guider=True)
+    model, batch, codes = VideoDiffusion(config).eval(), make_batch(config, pose_frames=61), torch.randn(2, 61, 30)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    sizes, told, made = [], [], []
+    model.unet.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0]) // 2))
+    for together in (1, 3, 9):
+        parts = stream_latents(
+            model, reference=batch.reference, reference_pose=batch.reference_pose, codes=codes, pose=batch.pose, together=together,
+            guidance=guidance, generator=torch.Generator().manual_seed(5), progress=lambda *done: told.append(done),
+        )  # fmt: skip
+        made.append(torch.cat(list(parts), dim=1))
+    assert {1, 3} < set(sizes)
+    assert max(sizes) >= 5
+    assert all(done == total for done, total in told[-1:])
+    torch.testing.assert_close(made[1], made[0], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(made[2], made[0], atol=1e-4, rtol=1e-3)
+
+
 def test_guidance_weighs_the_branches(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
     model, batch, codes = VideoDiffusion(tiny).eval(), make_batch(tiny), torch.randn(2, 4, 30)
     plain, guided, none = (render(model, batch, codes, steps=1, guidance=scale) for scale in (1.0, 3.0, 0.0))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from xdancer.device import DeviceName, Precision, select_device
-from xdancer.errors import MissingPackageError, XDancerError
+from xdancer.errors import XDancerError
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def evaluate(
 
     Args:
         generated: evaluation folder with motion/ and video/, or a demo folder that holds one.
-        model: model folder of `xdancer export` or `xdancer demo`; one without a renderer only dances. `shipped` is the motion model in the
+        model: model folder of `xdancer export` or `xdancer demo`; one without a renderer only dances. `shipped` is the model in the
             package.
         data: held-out shards, such as data/test; needed with --model.
         train: training shards for the null row "training mean"; only with --model.
@@ -63,7 +63,7 @@ def evaluate(
         XDancerError: nothing to evaluate, both or neither of --generated and --model, damaged files, a missing detector that was asked for.
     """
     from xdancer.commands.inputs import known, make_sampling, recommended_sampling
-    from xdancer.weights import shipped_motion
+    from xdancer.weights import shipped_model
 
     place = select_device(device)
     drawn = known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
@@ -77,7 +77,7 @@ def evaluate(
     if model is not None:
         assert data is not None
         assert out is not None
-        model = shipped_motion() if str(model) == "shipped" else model
+        model = shipped_model() if str(model) == "shipped" else model
         found = recommended_sampling(model) | drawn
         sampling = make_sampling(temperature=found["temperature"], top_p=found["top_p"], smoothing=found["smoothing"])
         print(f"drawn at temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, smoothing {sampling.smoothing:g}")
@@ -108,17 +108,11 @@ def make_finder(choice: DetectorChoice, device: str) -> "PoseDetector | None":
     Raises:
         XDancerError: the one asked for is not installed.
     """
-    from xdancer.pose.detector import make_detector
+    from xdancer.pose.detector import detector_if_installed, make_detector
 
-    if choice == "none":
-        return None
-    try:
-        return make_detector("mediapipe" if choice == "auto" else choice, device=device)
-    except MissingPackageError as error:
-        if choice != "auto":
-            raise
-        print(f"no detector: {error} Figures that need one are null.")
-        return None
+    if choice in ("none", "auto"):
+        return None if choice == "none" else detector_if_installed()
+    return make_detector(choice, device=device)
 
 
 def _generate(

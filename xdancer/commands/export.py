@@ -20,7 +20,7 @@ def export(
     Args:
         vqvae: checkpoint of stage 1, or `shipped`.
         gpt: checkpoint of stage 2, trained on the tokens of that stage 1, or `shipped`.
-        video: checkpoint of stage 3, likewise; phase (b) or, for a renderer without temporal modules, phase (a).
+        video: checkpoint of stage 3, likewise, or `shipped`; phase (b) or, for a renderer without temporal modules, phase (a).
         out: folder to write: safetensors and config.json per stage, model_index.json with the fingerprints.
         motion_only: stages 1 and 2 without a renderer, for `xdancer generate --preview`.
         half: store 16-bit floats: half the size, weights rounded.

@@ -58,10 +58,11 @@ def generate(
     is read, tokens (.npz) and poses (.npy) do. Frames that stay are approached: the second before them is the best of eight continuations.
 
     Args:
-        image: full-length portrait of one person (jpg, png, webp); may be left out with --preview.
+        image: full-length portrait of one person (jpg, png, webp); the drawn dancer in the package where there is no --model either; may be
+            left out with --preview.
         music: the song: wav, mp3, ogg, flac, m4a, or the sound of an mp4; at least 3 s.
         out: the mp4 to write (H.264, the song muxed in), in the portrait's proportions.
-        model: model folder of `xdancer export` or `xdancer demo`; with --preview the shipped motion model by default.
+        model: model folder of `xdancer export` or `xdancer demo`; by default the one in the package, whose renderer knows drawn people only.
         seconds: length of the dance; the whole song by default.
         seed: equal seeds give equal dances.
         preview: first write the dancing skeleton, OUT.preview.mp4, which can be watched while it grows; without portrait or renderer it is
@@ -102,10 +103,13 @@ def generate(
     from xdancer.commands.stage import set_stage, set_task
     from xdancer.pipelines.edits import EditRequest
     from xdancer.pipelines.folder import model_hash
-    from xdancer.weights import shipped_motion
+    from xdancer.weights import shipped_model, shipped_portrait
 
     preview = preview or window
-    _check(preview=preview, window=window, image=image, model=model, seconds=seconds, candidates=candidates, fps=fps)
+    _check(preview=preview, window=window, image=image, model=model, pose=pose, seconds=seconds, candidates=candidates, fps=fps)
+    if image is None and not preview:
+        image, pose = shipped_portrait()
+    model = shipped_model() if model is None else model
     check_outputs(out, side_by_side, save_pose, save_tokens, preview_path(out) if preview else None)
     request = EditRequest(edit=edit, keep=keep, lock=lock, reroll=reroll, seed_motion=seed_motion, to=to)
     drawn = recommended_sampling(model) | known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
@@ -117,9 +121,10 @@ def generate(
         raise XDancerError(f"{model} holds a motion model without a renderer. Show its dance with --preview alone, or name another folder.")
     asked = {"style": style, "energy": energy, "density": density}
     wishes, start, frames = set_task(stage, request, image=image, pose=pose, seconds=seconds, sampling=sampling, asked=asked)
-    print(f"device {place}, precision {precision}, model {model or 'shipped with xdancer'}")
+    shown: dict[Path | None, str] = {shipped_model(): "in the package", shipped_portrait()[0]: "in the package", None: "none"}
+    print(f"device {place}, precision {precision}, model {shown.get(model, model)}, portrait {shown.get(image, image)}")
     notes = {
-        "model": model_hash(shipped_motion() if model is None else model), "seed": seed,
+        "model": model_hash(model), "seed": seed,
         "steps": steps, "cfg": cfg, "top_k": top_k, "part_sampling": part_sampling, "motion_cfg": motion_cfg, "wish_cfg": wish_cfg,
         "candidates": candidates, **drawn, **asked,
     }  # fmt: skip
@@ -139,13 +144,14 @@ def preview_path(out: Path) -> Path:
 
 
 def _check(
-    *, preview: bool, window: bool, image: Path | None, model: Path | None, seconds: float | None, candidates: int,
+    *, preview: bool, window: bool, image: Path | None, model: Path | None, pose: Path | None, seconds: float | None, candidates: int,
     fps: float,
 ) -> None:  # fmt: skip
     """Refuse what cannot be, before anything is read."""
-    for flag, value in (("--image", image), ("--model", model)):
-        if value is None and not preview:
-            raise XDancerError(f"{flag}: is needed to render a video. Name one, or let the skeleton dance alone: --preview.")
+    if image is None and not preview and (model is not None or pose is not None):
+        raise XDancerError(
+            "--image: is needed to render a video with --model or --pose. Name one, leave them out, or let the skeleton dance alone: --preview."
+        )
     if seconds is not None and not seconds > 0:
         raise XDancerError(f"--seconds {seconds:g}: must be above 0.")
     if not 1 <= fps <= 120:

@@ -63,16 +63,15 @@ def listened(song: "NDArray[np.float32]") -> "NDArray[np.float32]":
     return song[:, 0] if is_silent(mono) else mono
 
 
-def recommended_sampling(model: Path | None) -> dict[str, float]:
-    """Temperature, top-p and smoothing that a model folder recommends (the package's where None), ours where it does not.
+def recommended_sampling(model: Path) -> dict[str, float]:
+    """Temperature, top-p and smoothing that a model folder recommends, ours where it does not.
 
     Raises:
         CheckpointError: no model folder, or damaged.
     """
     from xdancer.pipelines.folder import read_index
-    from xdancer.weights import shipped_motion
 
-    return SAMPLING | read_index(shipped_motion() if model is None else model).get("sampling", {})
+    return SAMPLING | read_index(model).get("sampling", {})
 
 
 def known(values: dict[str, float | None]) -> dict[str, float]:

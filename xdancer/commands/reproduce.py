@@ -1,4 +1,4 @@
-"""`xdancer reproduce`: paired studies of stages 1 and 2 on the embedded data set, from nothing to a table."""
+"""`xdancer reproduce`: paired studies of the three stages on the embedded data set, from nothing to a table."""
 
 import hashlib
 import itertools
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    table: Literal["inputs", "ablations", "control", "window", "tokenizer"], *, out: Path = Path("runs/reproduce"), seeds: int = 5,
+    table: Literal["inputs", "ablations", "control", "window", "tokenizer", "renderer"], *, out: Path = Path("runs/reproduce"), seeds: int = 5,
     steps: int | None = None, rows: list[str] | None = None, jobs: int = 2, accelerator: Literal["cpu", "cuda"] = "cpu",
 ) -> Path:  # fmt: skip
     """Train every row of a table from several seeds and compare them on the same held-out songs.
 
     `inputs` asks which inputs make beat synchrony learnable, `ablations` what the parts of stage 2 add, `control` whether a dance becomes what
-    it is asked to be, `window` repeats the inputs in the paper's window, `tokenizer` compares stage 1's. Each training takes one thread.
+    it is asked to be, `window` repeats the inputs in the paper's window, `tokenizer` compares stage 1's, `renderer` asks what stage 3's parts
+    add. Each training takes one thread.
     Interrupted and started again with the same flags it continues. The table shows all rows and seeds that the folder holds.
 
     Args:
@@ -59,7 +60,8 @@ def reproduce(
     steps, name = steps or study.steps, Path(study.config).stem
     free = "_free" if study.free_dances else ""
     runs = (name if steps is None else f"{name}_{steps}") + free  # tables of one config, length and data set share their rows
-    layout = Layout(root=out.absolute() / runs, data=out.absolute() / f"data{free}")
+    pictures = "_videos" if study.measured == "videos" else ""
+    layout = Layout(root=out.absolute() / runs, data=out.absolute() / f"data{free}{pictures}")
     text = config_path(study.config).read_text(encoding="utf-8")
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     state = open_state(layout.root, {"config": study.config, "digest": digest, "steps": steps})
@@ -68,7 +70,7 @@ def reproduce(
     with hold(layout.root / ".lock") as lock, terminated_like_interrupted(), Display(phases, state, console) as display:
         run_phases(phases, state, layout.root / "logs", cores=jobs, watch=display.watch, keep_open=lock)
     figures = _figures(TABLES[table], layout)
-    pooled = {} if study.slots is None else {"Fréchet": _frechet(figures, layout)}
+    pooled = {"Fréchet": _frechet(figures, layout)} if study.measured == "dances" else {}
     text = markdown(figures, study, pooled)
     write_json(layout.root / f"{table}.json", {"question": study.question, "reference": study.reference, "rows": figures, "pooled": pooled})
     write_text(layout.root / f"{table}.md", text)

@@ -77,7 +77,7 @@ def read_portrait(path: Path) -> NDArray[np.uint8]:
 
 
 def set_stage(
-    image: Path | None, song: NDArray[np.float32], model: Path | None, *, device: torch.device, precision: Precision,
+    image: Path | None, song: NDArray[np.float32], model: Path, *, device: torch.device, precision: Precision,
     width: int | None, height: int | None,
 ) -> Stage:  # fmt: skip
     """Read the portrait and load the models: with a renderer where there is a portrait for it.
@@ -86,9 +86,7 @@ def set_stage(
         MediaError, CheckpointError, StageMismatchError: an unreadable picture or model; XDancerError: a size of other proportions.
     """
     portrait, renderer = None if image is None else read_portrait(image), None
-    if model is None:
-        motion = MotionPipeline.shipped(device=device, precision=precision)
-    elif portrait is not None and has_renderer(model):
+    if portrait is not None and has_renderer(model):
         renderer = DancePipeline.from_pretrained(model, device=device, precision=precision)
         motion = renderer.motion
     else:

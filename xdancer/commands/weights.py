@@ -83,7 +83,7 @@ def moore(folder: Path, *, vae: Path, image_encoder: Path, out: Path, motion: Pa
         vae: folder of a diffusers AutoencoderKL, such as sd-vae-ft-mse.
         image_encoder: folder of the CLIP vision model of sd-image-variations.
         out: model folder to write; autoencoder and image encoder stay where they are.
-        motion: model folder whose stages 1 and 2 dance; the motion model in the package by default.
+        motion: model folder whose stages 1 and 2 dance; those of the package by default.
         height: of the pictures, a multiple of 64.
         width: likewise.
 
@@ -95,8 +95,9 @@ def moore(folder: Path, *, vae: Path, image_encoder: Path, out: Path, motion: Pa
     from xdancer.pipelines.motion import MotionPipeline
     from xdancer.video_diffusion.model import VideoDiffusion
     from xdancer.video_diffusion.moore import load_moore, moore_config
+    from xdancer.weights import shipped_model
 
-    dancer = MotionPipeline.shipped() if motion is None else MotionPipeline.from_pretrained(motion)
+    dancer = MotionPipeline.from_pretrained(shipped_model() if motion is None else motion)
     try:
         config = moore_config(autoencoder=str(vae.absolute()), image_encoder=str(image_encoder.absolute()), height=height, width=width)
     except ValueError as error:

@@ -7,7 +7,7 @@ from xdancer.device import DeviceName, Precision
 from xdancer.errors import XDancerError
 
 
-def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path) -> None:
+def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path, shipped: bool = False) -> None:
     """Pick the portrait and the song of the demo's dance.
 
     Args:
@@ -16,10 +16,11 @@ def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path)
         pose: the .npy to write.
         song: the .m4a to write.
         figures: the .json to write, which says where the pose comes from.
+        shipped: the portrait in the package.
     """
     from xdancer.demo.unseen import write_unseen
 
-    write_unseen(data=data, portrait=portrait, pose=pose, song=song, figures=figures)
+    write_unseen(data=data, portrait=portrait, pose=pose, song=song, figures=figures, shipped=shipped)
 
 
 def motion(
@@ -50,14 +51,14 @@ def motion(
 
 
 def video(
-    *, data: Path, train: Path, model: Path, evaluation: Path, figures: Path, clips: int = 16, frames: int = 32, seed: int = 0,
+    *, data: Path, train: Path | None = None, model: Path, evaluation: Path, figures: Path, clips: int = 16, frames: int = 32, seed: int = 0,
     device: DeviceName = "auto", precision: Precision = "fp32",
 ) -> None:  # fmt: skip
     """Render held-out people in their own poses and measure stage 3.
 
     Args:
         data: folder of the held-out shards.
-        train: folder of the training shards.
+        train: folder of the training shards, for the null row *training mean*.
         model: model folder.
         evaluation: evaluation folder to fill.
         figures: the .json to write.

@@ -5,12 +5,12 @@ data and evaluation are always the same, so that figures of different minutes ca
 cores of about 65 GFLOP/s (fp32, one thread); data set and evaluation alone take about five.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdancer.errors import XDancerError
 
-DEFAULT_MINUTES = 15
+DEFAULT_MINUTES = 15.0
 LEAST_MINUTES = 1
 STEPS = {"vqvae": 1500, "gpt": 2600, "video_image": 320, "video_temporal": 40}
 """Optimiser steps of the training phases at the default minutes."""
@@ -19,6 +19,8 @@ SECONDS = {
     "export": 8.0, "generate": 25.0, "video_evaluation": 60.0,
 }  # fmt: skip
 """What every phase takes at the default minutes on the measured machine; only for the estimate of the time left."""
+SHIPPED_SECONDS = {"data": 20.0, "unseen": 5.0, "motion_evaluation": 20.0, "generate": 30.0, "video_evaluation": 35.0}
+"""The same with the model in the package."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,24 @@ class Budget:
     """Frames per clip of the video evaluation."""
     dance_seconds: float
     """Length of the dance of the unseen portrait to the unseen song."""
+    size: int
+    """Width and height of the videos in pixels."""
+    features: Sequence[str]
+    """Music features of the clips."""
 
     def seconds(self, phase: str) -> float:
         """What a phase takes on the measured machine."""
+        if not self.steps:
+            return SHIPPED_SECONDS[phase]
         return SECONDS[phase] * (self.minutes / DEFAULT_MINUTES if phase in STEPS else 1.0)
+
+    @staticmethod
+    def shipped() -> "Budget":
+        """The budget of a demo of the model in the package: nothing is trained, so it needs held-out clips only (and one of each split)."""
+        return Budget(
+            minutes=0.0, train_clips=1, val_clips=1, test_clips=8, train_videos=0, test_videos=6, measured_videos=4, steps={},
+            video_frames=16, dance_seconds=8.0, size=192, features=("librosa",),
+        )  # fmt: skip
 
     @staticmethod
     def of(minutes: float) -> "Budget":
@@ -63,7 +79,7 @@ class Budget:
             minutes=minutes,
             train_clips=480, val_clips=8, test_clips=40, train_videos=96, test_videos=22, measured_videos=16,
             steps={name: _tens(steps * scale) for name, steps in STEPS.items()},
-            video_frames=32, dance_seconds=8.0,
+            video_frames=32, dance_seconds=8.0, size=128, features=("librosa", "musicnn"),
         )  # fmt: skip
 
 

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from xdancer.checkpoint import SHIPPED
+from xdancer.weights import shipped_model
+
 
 @dataclass(frozen=True)
 class Folders:
     """Paths below the demo's folder."""
 
     root: Path
-    motion: str | None = None
-    """Where stages 1 and 2 come from, if not from runs of this demo."""
+    shipped: bool = False
+    """Whether the model is the one in the package and not trained by this demo."""
 
     @property
     def data(self) -> Path:
@@ -33,12 +36,12 @@ class Folders:
         return self.root / "runs" / name
 
     def checkpoint(self, name: str) -> Path:
-        """Newest checkpoint of a training run; of stages 1 and 2 what stands for them."""
-        return Path(self.motion) if self.motion and name in ("vqvae", "gpt") else self.run(name) / "last.ckpt"
+        """Newest checkpoint of a training run, or what stands for it."""
+        return Path(SHIPPED) if self.shipped else self.run(name) / "last.ckpt"
 
     @property
     def model(self) -> Path:
-        return self.root / "model"
+        return shipped_model() if self.shipped else self.root / "model"
 
     @property
     def evaluation(self) -> Path:

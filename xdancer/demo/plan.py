@@ -1,15 +1,14 @@
 """The demo as phases: which command each runs, what it needs, how many threads it is given.
 
 Two cores: the data set and stage 1 take both; then stages 2 and 3 train side by side with one thread each, which uses the cores better than one
-training with two.
+training with two. With the model in the package nothing is trained: a few held-out clips, the dance, the figures.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from xdancer.application import root
-from xdancer.checkpoint import SHIPPED
 from xdancer.commands.inputs import recommended_sampling
 from xdancer.demo.budget import Budget
 from xdancer.demo.folders import Folders
@@ -24,35 +23,31 @@ SAMPLING = {"temperature": 1.0, "top_p": 0.985, "smoothing": 1.0}
 one tremble (docs/experiments.md)."""
 
 
-def make_phases(
-    folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision, shipped: bool = False
-) -> list[Phase]:  # fmt: skip
-    """All phases; earlier ones are preferred when several are ready. With `shipped` stages 1 and 2 are those of the package."""
+def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision) -> list[Phase]:
+    """All phases; earlier ones are preferred when several are ready. Those of the package's model find everything trained."""
     place = ("--device", select_device(device).type, "--precision", precision)
-    if shipped:
-        folders = replace(folders, motion=SHIPPED)
-    phases = [
-        _data(folders, budget, seed),
+    training = [] if folders.shipped else _stages(folders, budget, seed, place)
+    phases = [_data(folders, budget, seed), *training, *_closing(folders, budget, seed, place)]
+    known = {phase.name for phase in phases}
+    return [
+        replace(phase, needs=tuple(need if need in known else "data" for need in phase.needs), weight=budget.seconds(phase.name))
+        for phase in phases
+    ]  # fmt: skip
+
+
+def _stages(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
+    return [
         _training("vqvae", "stage 1: tokenizer", folders, budget, seed, place, needs=("data",), threads=2),
         _training("video_image", "stage 3a: renderer", folders, budget, seed, place, needs=("vqvae",)),
         _training("gpt", "stage 2: motion GPT", folders, budget, seed, place, needs=("vqvae",)),
         _training("video_temporal", "stage 3b: temporal modules", folders, budget, seed, place, needs=("video_image",)),
-        *_closing(folders, budget, seed, place),
     ]
-    if shipped:
-        phases = [_without(phase, ("vqvae", "gpt")) for phase in phases if phase.name not in ("vqvae", "gpt")]
-    return [replace(phase, weight=budget.seconds(phase.name)) for phase in phases]
-
-
-def _without(phase: Phase, gone: tuple[str, ...]) -> Phase:
-    """The phase where some of its needs are met before the start; the data set stands for them."""
-    return replace(phase, needs=tuple(dict.fromkeys("data" if need in gone else need for need in phase.needs)))
 
 
 def _data(folders: Folders, budget: Budget, seed: int) -> Phase:
     counts = {
         "clips": budget.train_clips, "val-clips": budget.val_clips, "test-clips": budget.test_clips, "video-clips": budget.train_videos,
-        "evaluation-video-clips": budget.test_videos, "seed": seed, "workers": 2,
+        "evaluation-video-clips": budget.test_videos, "size": budget.size, "features": json.dumps(budget.features), "seed": seed, "workers": 2,
     }  # fmt: skip
     return Phase("data", "data set", ("-m", "xdancer", "embedded", "--out", str(folders.data), *_flags(counts)), threads=2)
 
@@ -77,34 +72,20 @@ def _training(
     }
     if name != "vqvae":
         overrides["model.init_args.tokenizer"] = folders.checkpoint("vqvae")
-        if folders.motion == SHIPPED and name.startswith("video"):
-            overrides["model.init_args.config.codes_width"] = shipped_codes_width()
     if name == "video_temporal":
         overrides["model.init_args.initial"] = folders.checkpoint("video_image")
     arguments = (str(root() / "train.py"), "fit", *_flags(overrides))
     return Phase(name, title, arguments, needs=needs, threads=threads, steps=steps, run_dir=folders.run(name))
 
 
-def shipped_codes_width() -> int:
-    """Numbers per frame in the codes of the shipped tokenizer: what the renderer's motion decoder reads."""
-    from xdancer.checkpoint import load_model
-    from xdancer.vqvae.model import VQVAE
-
-    config = load_model(Path(SHIPPED), VQVAE).config
-    return config.parts * config.part_slots * config.code_width
-
-
 def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
     """What follows the training: evaluation, export, the dance."""
-    sampling = SAMPLING if folders.motion is None else recommended_sampling(None)
+    sampling = recommended_sampling(folders.model) if folders.shipped else SAMPLING
     module = ("-m", "xdancer.demo")
     unseen = {
-        "data": folders.test,
-        "portrait": folders.portrait,
-        "pose": folders.portrait_pose,
-        "song": folders.song,
-        "figures": folders.unseen_figures,
-    }
+        "data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song,
+        "figures": folders.unseen_figures, "shipped": folders.shipped,
+    }  # fmt: skip
     motion = {
         "data": folders.test, "gpt": folders.checkpoint("gpt"), "evaluation": folders.evaluation, "figures": folders.motion_figures,
         "clips": budget.test_clips, "seed": seed, **sampling,
@@ -120,16 +101,17 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
         "side-by-side": folders.side_by_side, "save-pose": folders.dance_pose, "seconds": budget.dance_seconds, "seed": seed, **sampling,
     }  # fmt: skip
     video = {
-        "data": folders.test, "train": folders.train, "model": folders.model, "evaluation": folders.evaluation,
+        "data": folders.test, "train": "null" if folders.shipped else folders.train, "model": folders.model, "evaluation": folders.evaluation,
         "figures": folders.video_figures, "clips": budget.measured_videos, "frames": budget.video_frames, "seed": seed,
     }  # fmt: skip
-    return [
+    phases = [
         Phase("unseen", "unseen portrait and song", (*module, "unseen", *_flags(unseen)), needs=("vqvae",)),
         Phase("motion_evaluation", "held-out dances", (*module, "motion", *_flags(motion), *place), needs=("gpt",)),
         Phase("export", "model folder", ("-m", "xdancer", "export", *_flags(export)), needs=("gpt", "video_temporal")),
         Phase("generate", "the dance", ("-m", "xdancer", "generate", *_flags(dance), *place), needs=("export", "unseen")),
         Phase("video_evaluation", "held-out videos", (*module, "video", *_flags(video), *place), needs=("export",)),
     ]
+    return [phase for phase in phases if not (folders.shipped and phase.name == "export")]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from xdancer.checkpoint import embedded_tokenizer, load_model
 from xdancer.device import DeviceName, Precision, select_device
-from xdancer.errors import MissingPackageError, XDancerError
+from xdancer.errors import XDancerError
 from xdancer.evaluation.folder import read_motion_items, read_training_mean, read_video_items, write_json
 from xdancer.evaluation.model import dance_clips, render_clips
 from xdancer.evaluation.tokenizer import tokenizer_figures
@@ -14,7 +14,7 @@ from xdancer.metrics.tables import evaluate_motion, evaluate_video
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.pipelines.dance import DancePipeline
-from xdancer.pose.detector import PoseDetector, make_detector
+from xdancer.pose.detector import detector_if_installed
 from xdancer.progress import Steps
 
 Figures = dict[str, float | int | str | None]
@@ -49,7 +49,7 @@ def measure_motion(
 
 
 def measure_video(
-    *, data: Path, train: Path, model: Path, evaluation: Path, figures: Path, clips: int, frames: int, seed: int, device: DeviceName,
+    *, data: Path, train: Path | None, model: Path, evaluation: Path, figures: Path, clips: int, frames: int, seed: int, device: DeviceName,
     precision: Precision,
 ) -> None:  # fmt: skip
     """Render held-out people in their own poses; keep the `video/…` figures. Those that need a detector are None without one.
@@ -70,15 +70,7 @@ def measure_video(
     with Steps() as progress:
         render_clips(pipeline, data, evaluation, train=train, clips=clips, frames=frames, seed=seed, progress=progress)
     mean = read_training_mean(evaluation)
-    write_json(figures, evaluate_video(read_video_items(evaluation), _detector(), training_mean=mean, seed=seed))
-
-
-def _detector() -> PoseDetector | None:
-    try:
-        return make_detector("mediapipe")
-    except MissingPackageError as error:
-        print(f"no detector: {error} The figures that need one are null.")
-        return None
+    write_json(figures, evaluate_video(read_video_items(evaluation), detector_if_installed(), training_mean=mean, seed=seed))
 
 
 def kept(path: Path) -> Figures:

@@ -31,6 +31,7 @@ from xdancer.report.strip import frame_strip, pose_strip
 from xdancer.types import FPS
 
 LEAD = "Three stages trained from random weights, on a data set that was generated here, and what they can do ({settings})."
+SHIPPED_LEAD = "The model in the package on dancers, songs and phrases that it has never met, generated here, and what it can do ({settings})."
 SPEED_CAPTION = "Speed of the body; vertical lines are the song's beats. A dance is on the beat where its speed is least."
 SHOWN_CLIPS = 4
 SHOWN_DANCES = 3
@@ -54,6 +55,7 @@ def tell(folders: Folders, state: State, phases: Sequence[Phase]) -> None:
     tags = made_by_model({"model": model_hash(folders.model), "seed": state.settings["seed"]})
     result, motion = _result(folders), _motion(folders, dances, tags)
     video, training = _video(folders, mean, tags), _training(folders, phases)
+    title, lead = ("The model in the package", SHIPPED_LEAD) if folders.shipped else ("Training", LEAD)
     state.wall = round(state.wall + time.monotonic() - begin, 1)
     figures = report_figures(state, phases, parts)
     sections = [
@@ -61,12 +63,12 @@ def tell(folders: Folders, state: State, phases: Sequence[Phase]) -> None:
         page.Section("Figures", _figures(figures)),
         page.Section("Motion on held-out songs", motion),
         page.Section("The renderer on held-out people, beside what it must beat", video),
-        page.Section("Training", training),
+        page.Section(title, training),
         page.Section("What was run", _commands(state, phases)),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in state.settings.items())
     write_json(folders.root / "report.json", figures)
-    write_text(folders.root / "report.html", page.page("xdancer demo", LEAD.format(settings=settings), sections))
+    write_text(folders.root / "report.html", page.page("xdancer demo", lead.format(settings=settings), sections))
     state.complete = True
     state.save()
 
@@ -127,11 +129,11 @@ def _training(folders: Folders, phases: Sequence[Phase]) -> str:
         if phase.run_dir is not None:
             curves = charts.read_curves(phase.run_dir / "metrics.csv")
             panels[phase.title] = {name: curves[name] for name in ("train/loss", "val/loss") if name in curves}
+    losses = page.chart(inline_svg(charts.loss_chart(panels)), "Losses over optimiser steps.") if panels else ""
     content = json.loads((folders.evaluation / "motion" / TOKENS).read_text(encoding="utf-8"))
     codebooks = charts.codebook_chart(np.array(content["counts"]), content["parts"])
-    return page.chart(inline_svg(charts.loss_chart(panels)), "Losses over optimiser steps.") + page.chart(
-        inline_svg(codebooks), "How often each of a part's codes is used on held-out frames, most frequent first, and the part's perplexity."
-    )
+    caption = "How often each of a part's codes is used on held-out frames, most frequent first, and the part's perplexity."
+    return losses + page.chart(inline_svg(codebooks), caption)
 
 
 def _commands(state: State, phases: Sequence[Phase]) -> str:

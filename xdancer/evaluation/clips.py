@@ -11,11 +11,15 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from xdancer.data.reader import ShardReader
+from xdancer.device import Precision, autocast
 from xdancer.media import read_video
 from xdancer.metrics.reconstruction import clothes_colours
 from xdancer.metrics.video_item import VideoItem
-from xdancer.pipelines.dance import DancePipeline, to_pictures, to_tensor
-from xdancer.types import MotionSample, PoseBatch
+from xdancer.pipelines.dance import to_pictures, to_tensor
+from xdancer.types import PoseBatch
+from xdancer.video_diffusion.model import VideoDiffusion
+from xdancer.video_diffusion.sampling import render_video
+from xdancer.vqvae.model import VQVAE
 
 TEMPO_GAP = 0.05
 """A swapped song differs in tempo by at least this share."""
@@ -66,7 +70,10 @@ def with_known_clothes(reader: ShardReader, keys: Sequence[str]) -> list[str]:
     return sorted(keys, key=hidden)
 
 
-def render_clip(pipeline: DancePipeline, reader: ShardReader, key: str, *, frames: int, seed: int) -> VideoItem:
+@torch.no_grad()
+def render_clip(
+    tokenizer: VQVAE, renderer: VideoDiffusion, reader: ShardReader, key: str, *, frames: int, seed: int, precision: Precision = "fp32"
+) -> VideoItem:
     """Self-driven: the clip's first frame is the portrait, `frames` frames from its middle on are rendered from their own tokens."""
     pose, begin = reader.pose(key), int(reader.frames[reader.position(key)]) // 2
     count = min(frames, len(pose) - begin)
@@ -75,13 +82,14 @@ def render_clip(pipeline: DancePipeline, reader: ShardReader, key: str, *, frame
         for name in ("video.mp4", "mask.mp4")
         for start, length in ((0, 1), (begin, count))
     )
-    driving = pose[begin : begin + count]
-    with torch.no_grad():
-        tokens = pipeline.tokenizer.encode(PoseBatch.from_array(driving).to(pipeline.device))
-        motion = MotionSample(tokens, pipeline.tokenizer.decode(tokens))
-    start_pose = PoseBatch.from_array(pose[:1]).to(pipeline.device)
-    windows = pipeline.render(to_tensor(portrait).to(pipeline.device), start_pose, motion, seed=seed)
-    generated = np.concatenate([to_pictures(window[0]) for window in windows])
+    driving, device = pose[begin : begin + count], next(renderer.parameters()).device
+    tokens = tokenizer.encode(PoseBatch.from_array(driving).to(device))
+    with autocast(device, precision):
+        pictures = render_video(
+            renderer, reference=to_tensor(portrait).to(device), reference_pose=PoseBatch.from_array(pose[:1]).to(device),
+            codes=tokenizer.codes(tokens), pose=tokenizer.decode(tokens), generator=torch.Generator(device).manual_seed(seed),
+        )  # fmt: skip
+    generated = to_pictures(pictures[0].float())
     return VideoItem(
         key, portrait=portrait[0], true=true, generated=generated, mask=mask[..., 0] >= 128, pose=driving,
         portrait_mask=portrait_mask[0, ..., 0] >= 128, portrait_pose=pose[0], identity=reader.meta(key).get("identity"),

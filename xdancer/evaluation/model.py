@@ -105,7 +105,8 @@ def render_clips(
             raise ShardError(
                 f"{data}: clip {key} is {meta['width']}×{meta['height']}, the model renders {size[1]}×{size[0]}. Use shards of its size."
             )
-        write_video_item(out, render_clip(pipeline, reader, key, frames=frames, seed=seed), made_by)
+        item = render_clip(pipeline.tokenizer, pipeline.renderer, reader, key, frames=frames, seed=seed, precision=pipeline.precision)
+        write_video_item(out, item, made_by)
         if progress is not None:
             progress("videos", done + 1, len(keys))
     return len(keys)

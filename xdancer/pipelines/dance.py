@@ -71,7 +71,7 @@ class DancePipeline:
 
     @classmethod
     def from_checkpoints(cls, vqvae: Path, gpt: Path, video: Path, *, precision: Precision = "fp32") -> "DancePipeline":
-        """The pipeline of three training checkpoints; `shipped` stands for stages 1 and 2 of the package.
+        """The pipeline of three training checkpoints; `shipped` stands for those of the package.
 
         Raises:
             CheckpointError: missing, damaged or of another stage; StageMismatchError: stages 2 or 3 were trained on another tokenizer.

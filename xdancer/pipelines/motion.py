@@ -27,7 +27,6 @@ from xdancer.motion_gpt.smoothing import smooth_pose, smooth_stream
 from xdancer.pipelines.folder import read_folder, require_one_tokenizer, write_folder
 from xdancer.types import FPS, MotionSample, MotionTokens, PoseBatch
 from xdancer.vqvae.model import VQVAE
-from xdancer.weights import shipped_motion
 
 LEAST_MUSIC = 3.0
 """Seconds of the song that are read also for shorter dances: tempo and beats need them."""
@@ -118,15 +117,6 @@ class MotionPipeline:
         tokenizer, motion_gpt = load_model(vqvae, VQVAE), load_model(gpt, MotionGPT)
         require_one_tokenizer(tokenizer, vqvae, {"motion_gpt": gpt})
         return cls(tokenizer, motion_gpt, precision=precision)
-
-    @classmethod
-    def shipped(cls, *, device: torch.device | str = "cpu", precision: Precision = "fp32") -> "MotionPipeline":
-        """The motion model that lies in the package.
-
-        Raises:
-            CheckpointError: this copy of the package came without it.
-        """
-        return cls.from_pretrained(shipped_motion(), device=device, precision=precision)
 
     def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, Any] | None = None, half: bool = False) -> None:
         """Write a model folder without a renderer; errors as in `DancePipeline.save_pretrained`."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
-from xdancer.errors import PoseError, XDancerError
+from xdancer.errors import MissingPackageError, PoseError, XDancerError
 from xdancer.pose.coordinates import MINIMUM_CONFIDENCE, hold_missing, to_normalised
 from xdancer.skeleton import BODY_COUNT, LEFT_SHOULDER, NECK, RIGHT_SHOULDER
 
@@ -56,6 +56,12 @@ class PoseDetector(Protocol):
         )
 
 
+MOST_PEOPLE = 4
+"""More are not looked for in a portrait."""
+PERSON_MARGIN = 0.12
+"""How far a person reaches beyond the keypoints, of the longer side of their box."""
+
+
 def make_detector(
     name: str = "mediapipe", *, device: str = "cpu", pose_weights: Path | None = None, person_weights: Path | None = None
 ) -> PoseDetector:
@@ -78,6 +84,15 @@ def make_detector(
     raise XDancerError(f"--detector {name}: unknown detector. Choose mediapipe, dwpose or rtmw.")
 
 
+def detector_if_installed() -> PoseDetector | None:
+    """MediaPipe, or None with a note: figures that need a detector are null then."""
+    try:
+        return make_detector("mediapipe")
+    except MissingPackageError as error:
+        print(f"no detector: {error} Figures that need one are null.")
+        return None
+
+
 def add_neck(body: NDArray[np.float32]) -> None:
     """Fill the neck in place: midpoint of the shoulders, confidence the smaller of theirs (PAPER.md)."""
     left, right = body[..., LEFT_SHOULDER, :], body[..., RIGHT_SHOULDER, :]
@@ -86,7 +101,7 @@ def add_neck(body: NDArray[np.float32]) -> None:
 
 
 def detect_portrait(image: UInt8[np.ndarray, "height width 3"], detector: PoseDetector | None = None) -> Float[np.ndarray, "60 3"]:
-    """The pose in a portrait, in pose coordinates; MediaPipe where no detector is given.
+    """The pose in a portrait, in pose coordinates; MediaPipe where no detector is given. Of several people the largest is taken, and said.
 
     Raises:
         PoseError: nobody found, or hardly anything of the body is visible.
@@ -94,11 +109,52 @@ def detect_portrait(image: UInt8[np.ndarray, "height width 3"], detector: PoseDe
     """
     detector = make_detector("mediapipe") if detector is None else detector
     height, width = image.shape[:2]
-    pixels = hold_missing(next(iter(detector.track([image]))).pixels[None])[0]
-    visible = int((pixels[:BODY_COUNT, 2] >= MINIMUM_CONFIDENCE).sum())
+    people = _people(image, detector)
+    pixels = max(people, key=lambda person: float(np.prod(np.ptp(_visible(person), axis=0)))) if len(people) > 1 else people[0]
+    if len(people) > 1:
+        left, right = _visible(pixels)[:, 0].min(), _visible(pixels)[:, 0].max()
+        print(
+            f"{len(people)} people in the picture: the largest is taken, from {left / width:.0%} to {right / width:.0%} of its width",
+            flush=True,
+        )
+    visible = len(_visible(pixels))
     if visible < BODY_COUNT // 2:
         raise PoseError(
             f"Portrait {width}×{height}: {detector.name} finds {visible or 'none'} of {BODY_COUNT} body keypoints, half of them are needed. "
             "Use a picture that shows one person from head to foot, or pass the pose with --pose FILE."
         )
     return to_normalised(pixels, width=width, height=height)
+
+
+def _visible(pixels: Float[NDArray, "60 3"]) -> Float[NDArray, "visible 2"]:
+    """The body's keypoints that can be seen."""
+    body = pixels[:BODY_COUNT]
+    return body[body[:, 2] >= MINIMUM_CONFIDENCE, :2]
+
+
+def _people(image: UInt8[NDArray, "height width 3"], detector: PoseDetector) -> list[Float[NDArray, "60 3"]]:
+    """Everybody in a picture, in the order found: a detector that shows one person is shown the picture again without that one. Never empty."""
+    people: list[NDArray[np.float32]] = []
+    shown, hidden = image.copy(), np.zeros(image.shape[:2], bool)
+    while len(people) < MOST_PEOPLE:
+        pixels = hold_missing(next(iter(detector.track([shown]))).pixels[None])[0]
+        seen = _visible(pixels)
+        known = len(seen) >= BODY_COUNT // 2
+        if people and not (known and _is_new(seen, hidden)):
+            break
+        people.append(pixels)
+        if not known:
+            break
+        low, high = seen.min(0), seen.max(0)
+        margin = PERSON_MARGIN * (high - low).max()
+        left, top = np.floor(np.maximum(low - margin, 0)).astype(int)
+        right, bottom = np.ceil(high + margin).astype(int)
+        hidden[top:bottom, left:right] = True
+        shown[hidden] = image.reshape(-1, 3).mean(0).astype(np.uint8)
+    return people
+
+
+def _is_new(seen: Float[NDArray, "visible 2"], hidden: Bool[NDArray, "height width"]) -> bool:
+    """Whether most keypoints of a person lie where nobody was found before."""
+    column, row = (seen[:, axis].astype(int).clip(0, hidden.shape[1 - axis] - 1) for axis in (0, 1))
+    return bool(hidden[row, column].mean() < 0.5)

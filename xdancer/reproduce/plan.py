@@ -47,9 +47,12 @@ def _placed(training: Phase, accelerator: str) -> Phase:
 
 
 def _data(table: Table, layout: Layout) -> Phase:
+    videos = {"--video-clips": 160, "--evaluation-video-clips": 28, "--size": 64, "--features": '["librosa"]'}
+    songs = {"--video-clips": 0, "--evaluation-video-clips": 0, "--features": '["librosa","beat_phase"]'}
+    with_pictures = table.measured == "videos"
+    counts = {"--clips": 160 if with_pictures else 480, "--val-clips": 8, "--test-clips": 28 if with_pictures else 40}
     flags = {
-        "--out": layout.data, "--clips": 480, "--val-clips": 8, "--test-clips": 40, "--video-clips": 0, "--evaluation-video-clips": 0,
-        "--features": '["librosa","beat_phase"]', "--workers": 2,
+        "--out": layout.data, **counts, **(videos if with_pictures else songs), "--workers": 2,
         **({"--free_dances": table.free_dances} if table.free_dances else {}),
     }  # fmt: skip
     return Phase("data", "data set", ("-m", "xdancer", "embedded", *_words(flags)), threads=2, weight=160.0)
@@ -93,7 +96,7 @@ def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
         "--data": layout.data / "test", "--run": layout.run(row, seed), "--figures": layout.figures(row, seed), "--clips": table.clips,
         "--frames": table.frames, "--seed": seed,
     }  # fmt: skip
-    arguments = ("-m", "xdancer.reproduce", "tokenizer" if table.slots is None else "dances", *_words(flags))
+    arguments = ("-m", "xdancer.reproduce", table.measured, *_words(flags))
     return Phase(f"measure {row} {seed}", f"measure: {row} {seed}", arguments, needs=(f"train {row} {seed}",), weight=30.0)
 
 

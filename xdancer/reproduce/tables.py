@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from xdancer.embedded.styles import DANCE_STYLES
 from xdancer.errors import XDancerError
@@ -24,7 +25,9 @@ class Table:
     reference: str
     """The row that the others are compared with, seed by seed."""
     slots: int | None
-    """Tokens per part of the tokenizer that stage 2 is trained on; None where the rows are tokenizers themselves."""
+    """Tokens per part of the tokenizer that stage 2 is trained on; None where no tokenizer is trained before the rows."""
+    measured: Literal["dances", "tokenizer", "videos"] = "dances"
+    """What a row is: a motion GPT, a tokenizer, or a renderer."""
     clips: int = 24
     """Held-out clips that are danced to, each with its own song."""
     frames: int = 180
@@ -80,6 +83,22 @@ RECONSTRUCTION = {
     "parameters": "vqvae/parameters",
 }
 
+PICTURES = {
+    "person": "video/person_psnr",
+    "copy": "video/person_psnr_copy",
+    "mean": "video/person_psnr_mean",
+    "grey": "video/person_psnr_grey",
+    "background": "video/background_psnr",
+    "LPIPS": "video/lpips",
+    "LPIPS, copy": "video/lpips_copy",
+    "found": "video/detected_share",
+    "PCK": "video/pck_all_frames",
+    "PCK, copy": "video/pck_copy",
+    "own clothes": "video/clothes_top1",
+    "chance": "video/clothes_chance",
+    "million parameters": "video/million_parameters",
+}
+
 
 def _both(**changes: object) -> dict[str, object]:
     """Look-ahead and previous frames, and what else a row changes in the model."""
@@ -97,6 +116,8 @@ _PHASE = {
     f"{MODEL}music_features": '{"librosa": 35, "beat_phase": 4}',
     f"{DATA}features": '["librosa", "beat_phase"]',
 }
+
+_NO_HELP: Flags = {f"{MODEL}{name}": False for name in ("portrait_input", "gate", "portrait_colours")}
 
 TABLES: dict[str, Table] = {
     "inputs": Table(
@@ -153,9 +174,29 @@ TABLES: dict[str, Table] = {
         },
         reference="five parts",
         slots=None,
+        measured="tokenizer",
         frames=240,
         paired=("full %", "body %", "hands %"),
         columns=RECONSTRUCTION,
+    ),
+    "renderer": Table(
+        question="What do motion decoder and ReferenceNet add, at the same number of steps?",
+        config="studies/video.yaml",
+        rows={
+            "motion decoder": {},
+            "pose guider": {f"{MODEL}motion_decoder": False, f"{MODEL}pose_guider": True},
+            "no motion": {f"{MODEL}motion_decoder": False},
+            "no ReferenceNet": {f"{MODEL}reference_net": False},
+            "ReferenceNet alone": _NO_HELP,
+            "nothing of the portrait": _NO_HELP | {f"{MODEL}reference_net": False},
+        },
+        reference="motion decoder",
+        slots=None,
+        measured="videos",
+        clips=20,
+        frames=16,
+        paired=("person", "LPIPS", "PCK"),
+        columns=PICTURES,
     ),
     "window": Table(
         question="The same inputs with the paper's 6 slots and segments of 64 frames, slots drawn together, relative positions",

@@ -55,6 +55,8 @@ class VideoDiffusionConfig:
     pose_guider: bool = False
     """Baseline PG: skeleton picture → small conv net added at the UNet's first convolution."""
 
+    reference_net: bool = True
+    """A second UNet reads the portrait; without it nothing but the embedding and the helps tell of the portrait (for ablations)."""
     image_encoder: str = ""
     """Folder of a transformers CLIPVisionModelWithProjection for cross-attention; empty = a learned null embedding."""
 

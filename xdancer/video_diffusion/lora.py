@@ -44,9 +44,9 @@ def add_adapters(model: VideoDiffusion, config: LoRAConfig) -> None:
     model.requires_grad_(False)
     wanted = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets))  # pyright: ignore[reportArgumentType]
     try:
-        for network in (model.unet, model.reference_net.unet) if config.reference else (model.unet,):
+        for network in model.spatial_unets.values() if config.reference else (model.unet,):
             inject_adapter_in_model(wanted, network, adapter_name="dancer")
     except ValueError as error:
         raise XDancerError(f"model.init_args.lora.targets {list(config.targets)}: {' '.join(str(error).split())[:200]}") from error
-    for parameter in model.reference_net.unread_parameters():
+    for parameter in [] if model.reference_net is None else model.reference_net.unread_parameters():
         parameter.requires_grad_(False)

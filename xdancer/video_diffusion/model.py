@@ -1,5 +1,6 @@
 """Stage 3: one portrait and motion codes → frames (paper: latent diffusion with ReferenceNet, temporal modules and a motion decoder)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from xdancer.video_diffusion.motion_decoder import MotionDecoder, MotionFeatures
 from xdancer.video_diffusion.noise import make_scheduler
 from xdancer.video_diffusion.pose_guider import PoseGuider
 from xdancer.video_diffusion.reference import PRESENT, ReferenceFeatures, ReferenceNet, install_processors
-from xdancer.video_diffusion.unet import build_motion_unet, build_unet2d, enable_checkpointing
+from xdancer.video_diffusion.unet import UNet, build_motion_unet, build_unet2d, enable_checkpointing
 from xdancer.video_diffusion.warp import LIMBS, LimbWarp, steadied
 
 __all__ = ["Motion", "Portrait", "VideoDiffusion", "VideoDiffusionConfig"]
@@ -48,6 +49,36 @@ class Motion:
     """The gate's base picture, as latents."""
 
 
+def repeated_portrait(portrait: Portrait, times: int) -> Portrait:
+    """The same portraits, `times` times one behind the other in the batch."""
+    if times == 1:
+        return portrait
+    more = {
+        name: value.repeat(times, *[1] * (value.dim() - 1))
+        for name, value in vars(portrait).items()
+        if isinstance(value, Tensor)
+    }  # fmt: skip
+    features = {name: value.repeat(times, *[1] * (value.dim() - 1)) for name, value in portrait.features.items()}
+    pose = PoseBatch(portrait.pose.keypoints.repeat(times, 1, 1, 1), portrait.pose.confidence.repeat(times, 1, 1))
+    return replace(portrait, pose=pose, features=features, **more)
+
+
+def joined_motion(parts: Sequence[Motion]) -> Motion:
+    """Guidance of several windows of one length, one behind the other in the batch."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(values: Sequence[Tensor | None]) -> Tensor | None:
+        return None if values[0] is None else torch.cat(cast(list[Tensor], list(values)))
+
+    decoder = None
+    if parts[0].decoder is not None:
+        features = [cast(MotionFeatures, part.decoder) for part in parts]
+        down = [torch.cat(scale) for scale in zip(*(part.down for part in features), strict=True)]
+        decoder = MotionFeatures(down, torch.cat([part.middle for part in features]), torch.cat([part.finest for part in features]))
+    return Motion(decoder, *(join([getattr(part, name) for part in parts]) for name in ("guider", "inputs", "base")))
+
+
 class VideoDiffusion(nn.Module):
     """The renderer. `encode_portrait` and `encode_motion` prepare the conditions, `forward` is one denoising step."""
 
@@ -60,10 +91,10 @@ class VideoDiffusion(nn.Module):
         build = build_motion_unet if config.temporal else build_unet2d
         self.unet = build(config, in_channels=channels + self.extra_channels, out_channels=channels + config.gate)
         install_processors(self.unet, write=False)
-        self.reference_net = ReferenceNet(build_unet2d(config, in_channels=channels, out_channels=channels))
+        self.reference_net = ReferenceNet(build_unet2d(config, in_channels=channels, out_channels=channels)) if config.reference_net else None
         if config.gradient_checkpointing:
-            enable_checkpointing(self.unet)
-            enable_checkpointing(self.reference_net.unet)
+            for unet in self.spatial_unets.values():
+                enable_checkpointing(unet)
         self.appearance = self._build_appearance()
         self.motion_decoder = self._build_motion_decoder() if config.motion_decoder else None
         self.pose_guider = PoseGuider(out_channels=config.block_out_channels[0], stride=config.latent_stride) if config.pose_guider else None
@@ -73,6 +104,11 @@ class VideoDiffusion(nn.Module):
         if config.gate:
             for parameter in self.unet.conv_out.parameters():
                 nn.init.zeros_(parameter)
+
+    @property
+    def spatial_unets(self) -> dict[str, UNet]:
+        """By name, what starts from an image model's UNet."""
+        return {"UNet": self.unet} | ({} if self.reference_net is None else {"ReferenceNet": self.reference_net.unet})
 
     @property
     def extra_channels(self) -> int:
@@ -129,10 +165,10 @@ class VideoDiffusion(nn.Module):
         known = None if cached is None else cached.embedding
         token = self.appearance(picture, pose) if known is None else cast(ClipEmbedding, self.appearance).token(known)
         embedding = token * keep[:, None, None]
-        features = self.reference_net(latents, embedding)
+        features = {} if self.reference_net is None else self.reference_net(latents, embedding)
         if self.config.dropped_reference == "zeros":
             features = {name: value * keep[:, None, None] for name, value in features.items()}
-        elif not whole:
+        elif not whole and features:
             features = features | {PRESENT: keep > 0}
         return Portrait(picture, pose, latents, embedding, features, keep)
 

@@ -124,8 +124,8 @@ def load_unet(model: VideoDiffusion, folder: str | Path) -> list[LoadReport]:
     from diffusers import UNet2DConditionModel
 
     weights = _from_folder(UNet2DConditionModel, folder, "UNet2DConditionModel").state_dict()
-    own = {"UNet": model.unet, "ReferenceNet": model.reference_net.unet}
-    return [copy_weights(unet, weights, source=f"{folder} → {name}", may_be_new=is_motion_module) for name, unet in own.items()]
+    own = model.spatial_unets.items()
+    return [copy_weights(unet, weights, source=f"{folder} → {name}", may_be_new=is_motion_module) for name, unet in own]
 
 
 def is_motion_module(name: str) -> bool:

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xdancer.video_diffusion.config import VideoDiffusionConfig
 
+UNet = UNet2DConditionModel | UNetMotionModel
 MOTION_MODULES = ".motion_modules."
 """Marks the temporal weights in a UNet's names; the rest of a UNetMotionModel is named as the 2D UNet it comes from."""
 
@@ -59,7 +60,7 @@ def build_motion_unet(config: VideoDiffusionConfig, *, in_channels: int, out_cha
     return unet
 
 
-def enable_checkpointing(unet: UNet2DConditionModel | UNetMotionModel) -> None:
+def enable_checkpointing(unet: UNet) -> None:
     """Keep few activations for the backward pass and compute the others again, of motion modules too: diffusers leaves those out."""
     unet.enable_gradient_checkpointing()
     for module in unet.modules():
