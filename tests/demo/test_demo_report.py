@@ -19,7 +19,7 @@ from xdancer.demo.state import State
 from xdancer.demo.story import tell
 from xdancer.embedded.build import EmbeddedConfig, build_embedded
 from xdancer.evaluation.clips import swap_songs
-from xdancer.media import probe
+from xdancer.media import probe, read_audio
 from xdancer.pipelines.folder import model_hash
 from xdancer.pipelines.portrait import first_pose
 from xdancer.pipelines.pose_file import load_poses
@@ -113,16 +113,16 @@ def test_budgets_depend_on_minutes_alone_and_only_the_steps_grow() -> None:
         Budget.of(0.5)
 
 
-def test_the_shipped_demo_trains_nothing_and_shows_the_portrait_in_the_package(folders: Folders, tmp_path: Path) -> None:
+def test_the_shipped_demo_trains_nothing_and_shows_the_portrait_in_the_package(tmp_path: Path) -> None:
     shipped = Folders(tmp_path, shipped=True)
     phases = {phase.name: phase for phase in make_phases(shipped, Budget.shipped(), seed=0, device="cpu", precision="fp32")}
-    assert list(phases) == ["data", "unseen", "motion_evaluation", "generate", "video_evaluation"]
-    assert {need for phase in phases.values() for need in phase.needs} == {"data", "unseen"}
+    assert sorted(phases) == ["data", "generate", "motion_evaluation", "unseen", "video_evaluation"]
+    assert phases["generate"].needs == ("unseen",)
+    assert phases["unseen"].needs == ()
     assert not any("train.py" in argument for phase in phases.values() for argument in phase.arguments)
     assert str(shipped_model()) in phases["generate"].arguments
     assert str(shipped_model()) in phases["video_evaluation"].arguments
-    unseen = dict(zip(*[iter(phases["unseen"].arguments[3:])] * 2, strict=True)) | {"--data": str(folders.test)}
-    assert step(["unseen", *[part for pair in unseen.items() for part in pair]]) == 0
+    assert step(list(phases["unseen"].arguments[2:])) == 0
     assert shipped.portrait.read_bytes() == shipped_portrait()[0].read_bytes()
     assert np.array_equal(load_poses(shipped.portrait_pose)[0], first_pose(shipped_portrait()[1]))
-    assert shipped.song.stat().st_size > 1000
+    assert len(read_audio(shipped.song, sample_rate=44100)) / 44100 == pytest.approx(8.0, abs=0.1)

@@ -7,7 +7,7 @@ from xdancer.device import DeviceName, Precision
 from xdancer.errors import XDancerError
 
 
-def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path, shipped: bool = False) -> None:
+def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path) -> None:
     """Pick the portrait and the song of the demo's dance.
 
     Args:
@@ -16,11 +16,26 @@ def unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path,
         pose: the .npy to write.
         song: the .m4a to write.
         figures: the .json to write, which says where the pose comes from.
-        shipped: the portrait in the package.
     """
     from xdancer.demo.unseen import write_unseen
 
-    write_unseen(data=data, portrait=portrait, pose=pose, song=song, figures=figures, shipped=shipped)
+    write_unseen(data=data, portrait=portrait, pose=pose, song=song, figures=figures)
+
+
+def packaged(*, portrait: Path, pose: Path, song: Path, figures: Path, seconds: float, seed: int = 0) -> None:
+    """Lay out the portrait in the package and a new song for the demo's dance.
+
+    Args:
+        portrait: the .png to write.
+        pose: the .npy to write.
+        song: the .m4a to write.
+        figures: the .json to write, which says where the pose comes from.
+        seconds: length of the song.
+        seed: of the song.
+    """
+    from xdancer.demo.packaged import write_packaged
+
+    write_packaged(portrait=portrait, pose=pose, song=song, figures=figures, seconds=seconds, seed=seed)
 
 
 def motion(
@@ -81,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     from jsonargparse import auto_cli
 
     try:
-        auto_cli([unseen, motion, video], args=arguments, prog="python -m xdancer.demo", as_positional=False)
+        auto_cli([unseen, packaged, motion, video], args=arguments, prog="python -m xdancer.demo", as_positional=False)
     except XDancerError as error:
         print(f"xdancer demo: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -22,17 +22,19 @@ SAMPLING = {"temperature": 1.0, "top_p": 0.985, "smoothing": 1.0}
 """Of the motion. From the tail of the distribution the small model draws poses that no body has, and frames that are decoded one by
 one tremble (docs/experiments.md)."""
 
+SHIPPED_NEEDS = {"unseen": (), "generate": ("unseen",), "data": (), "motion_evaluation": ("data",), "video_evaluation": ("data",)}
+"""What there is to do with the model in the package, in order of preference: the dance waits for no data set."""
+
 
 def make_phases(folders: Folders, budget: Budget, *, seed: int, device: DeviceName, precision: Precision) -> list[Phase]:
     """All phases; earlier ones are preferred when several are ready. Those of the package's model find everything trained."""
     place = ("--device", select_device(device).type, "--precision", precision)
     training = [] if folders.shipped else _stages(folders, budget, seed, place)
     phases = [_data(folders, budget, seed), *training, *_closing(folders, budget, seed, place)]
-    known = {phase.name for phase in phases}
-    return [
-        replace(phase, needs=tuple(need if need in known else "data" for need in phase.needs), weight=budget.seconds(phase.name))
-        for phase in phases
-    ]  # fmt: skip
+    if folders.shipped:
+        known = {phase.name: phase for phase in phases}
+        phases = [replace(known[name], needs=needs) for name, needs in SHIPPED_NEEDS.items()]
+    return [replace(phase, weight=budget.seconds(phase.name)) for phase in phases]
 
 
 def _stages(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]) -> list[Phase]:
@@ -45,11 +47,13 @@ def _stages(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...])
 
 
 def _data(folders: Folders, budget: Budget, seed: int) -> Phase:
+    workers = 1 if folders.shipped else 2  # the other core renders the dance meanwhile
     counts = {
         "clips": budget.train_clips, "val-clips": budget.val_clips, "test-clips": budget.test_clips, "video-clips": budget.train_videos,
-        "evaluation-video-clips": budget.test_videos, "size": budget.size, "features": json.dumps(budget.features), "seed": seed, "workers": 2,
+        "evaluation-video-clips": budget.test_videos, "size": budget.size, "features": json.dumps(budget.features), "seed": seed,
+        "workers": workers,
     }  # fmt: skip
-    return Phase("data", "data set", ("-m", "xdancer", "embedded", "--out", str(folders.data), *_flags(counts)), threads=2)
+    return Phase("data", "data set", ("-m", "xdancer", "embedded", "--out", str(folders.data), *_flags(counts)), threads=workers)
 
 
 def _training(
@@ -82,10 +86,9 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
     """What follows the training: evaluation, export, the dance."""
     sampling = recommended_sampling(folders.model) if folders.shipped else SAMPLING
     module = ("-m", "xdancer.demo")
-    unseen = {
-        "data": folders.test, "portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song,
-        "figures": folders.unseen_figures, "shipped": folders.shipped,
-    }  # fmt: skip
+    given = {"portrait": folders.portrait, "pose": folders.portrait_pose, "song": folders.song, "figures": folders.unseen_figures}
+    unseen = given | ({"seconds": budget.dance_seconds, "seed": seed} if folders.shipped else {"data": folders.test})
+    step = "packaged" if folders.shipped else "unseen"
     motion = {
         "data": folders.test, "gpt": folders.checkpoint("gpt"), "evaluation": folders.evaluation, "figures": folders.motion_figures,
         "clips": budget.test_clips, "seed": seed, **sampling,
@@ -104,14 +107,13 @@ def _closing(folders: Folders, budget: Budget, seed: int, place: tuple[str, ...]
         "data": folders.test, "train": "null" if folders.shipped else folders.train, "model": folders.model, "evaluation": folders.evaluation,
         "figures": folders.video_figures, "clips": budget.measured_videos, "frames": budget.video_frames, "seed": seed,
     }  # fmt: skip
-    phases = [
-        Phase("unseen", "unseen portrait and song", (*module, "unseen", *_flags(unseen)), needs=("vqvae",)),
+    return [
+        Phase("unseen", "unseen portrait and song", (*module, step, *_flags(unseen)), needs=("vqvae",)),
         Phase("motion_evaluation", "held-out dances", (*module, "motion", *_flags(motion), *place), needs=("gpt",)),
         Phase("export", "model folder", ("-m", "xdancer", "export", *_flags(export)), needs=("gpt", "video_temporal")),
         Phase("generate", "the dance", ("-m", "xdancer", "generate", *_flags(dance), *place), needs=("export", "unseen")),
         Phase("video_evaluation", "held-out videos", (*module, "video", *_flags(video), *place), needs=("export",)),
     ]
-    return [phase for phase in phases if not (folders.shipped and phase.name == "export")]
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:

@@ -13,13 +13,10 @@ from xdancer.media import read_video
 from xdancer.pipelines.portrait import portrait_pose
 from xdancer.pipelines.pose_file import save_poses
 from xdancer.pose.detector import make_detector
-from xdancer.weights import shipped_portrait
 
 
-def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path, shipped: bool = False) -> None:
+def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures: Path) -> None:
     """The first frame of the first held-out clip with a video, its pose as a detector finds it, and the last held-out clip's song.
-
-    With `shipped` the portrait in the package and its exact pose take the place of the first two.
 
     Without a detector, or where it finds nobody in the drawn picture, the pose is the exact one of the data set; the figures say which.
 
@@ -29,7 +26,6 @@ def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures:
         pose: the .npy to write, (60, 3).
         song: the .m4a to write.
         figures: the .json to write.
-        shipped: see above.
 
     Raises:
         ShardError: no clip with a video, or no other clip with a song.
@@ -43,25 +39,14 @@ def write_unseen(*, data: Path, portrait: Path, pose: Path, song: Path, figures:
     ]
     if not songs or not people:
         raise ShardError(f"{data}: needs a clip with a video and another one with a song.")
-    write_bytes(song, reader.member(songs[0], "audio.m4a"))
-    if shipped:
-        for target, source in zip((portrait, pose), shipped_portrait(), strict=True):
-            write_bytes(target, source.read_bytes())
-        origin = "exact"
-    else:
-        origin = _write_first_frame(reader, people[0], portrait, pose)
-    write_json(figures, {"demo/portrait_pose": origin})
-
-
-def _write_first_frame(reader: ShardReader, key: str, portrait: Path, pose: Path) -> str:
-    """A clip's first frame and the person's pose in it; returns where the pose comes from."""
-    picture = read_video(reader.member(key, "video.mp4"), count=1).frames[0]
+    picture = read_video(reader.member(people[0], "video.mp4"), count=1).frames[0]
     with whole(portrait) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")
     try:
         detector = make_detector("mediapipe")
         found, origin = portrait_pose(picture, source=portrait, detector=detector), f"detected, {detector.name} {detector.version}"
     except (MissingPackageError, PoseError) as error:
-        found, origin = reader.pose(key, 0, 1)[0], f"exact ({' '.join(str(error).split())[:80]}…)"
+        found, origin = reader.pose(people[0], 0, 1)[0], f"exact ({' '.join(str(error).split())[:80]}…)"
     save_poses(pose, found)
-    return origin
+    write_json(figures, {"demo/portrait_pose": origin})
+    write_bytes(song, reader.member(songs[0], "audio.m4a"))
