@@ -43,7 +43,9 @@ def load_moore(model: VideoDiffusion, folder: str | Path) -> list[LoadReport]:
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise CheckpointError(f"{folder} lacks {', '.join(missing)}. Moore-AnimateAnyone's weights are {', '.join(FILES)}.")
     if model.pose_guider is None or model.reference_net is None:
-        raise CheckpointError(f"{folder}: needs a config with `pose_guider: true` and `reference_net: true`.")
+        raise CheckpointError(
+            f"{folder}: this config has no pose guider or no ReferenceNet. Load these weights with `pose_guider: true`, `reference_net: true`."
+        )
     reference = model.reference_net
     unread = {id(parameter) for parameter in reference.unread_parameters()}
     tail = {name for name, parameter in reference.unet.named_parameters() if id(parameter) in unread}
