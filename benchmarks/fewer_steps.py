@@ -20,6 +20,7 @@ from _measure import interleaved, print_row
 from xdancer.embedded.grid import BeatGrid
 from xdancer.embedded.song import make_song
 from xdancer.media import read_image, write_video
+from xdancer.metrics.reconstruction import psnr, unit_pictures
 from xdancer.pipelines.dance import DancePipeline
 from xdancer.pipelines.motion import Wishes
 from xdancer.pipelines.portrait import first_pose
@@ -27,10 +28,10 @@ from xdancer.types import FPS
 from xdancer.weights import shipped_model, shipped_portrait
 
 
-def psnr(pictures: Any, exact: Any) -> tuple[float, float]:
-    """DB over all frames, and of the worst one."""
-    error = np.stack([np.square(a.astype(float) - b).mean() for a, b in zip(pictures, exact, strict=True)])
-    return float(10 * np.log10(255**2 / error.mean())), float(10 * np.log10(255**2 / error.max()))
+def likeness(pictures: Any, exact: Any) -> tuple[float, float]:
+    """PSNR in dB over all frames, and of the worst one."""
+    ours, theirs = unit_pictures(np.stack(pictures)), unit_pictures(np.stack(exact))
+    return psnr(ours, theirs), min(psnr(*pair) for pair in zip(ours.split(1), theirs.split(1), strict=True))
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def main() -> None:
     motion = dance()
     sides = {"exact": lambda: video("exact", options.exact), "fewer": lambda: video("fewer", options.steps), "dance": dance}
     seconds = interleaved(sides, runs=options.runs, clock=options.clock)
-    mean, least = psnr(made["fewer"], made["exact"])
+    mean, least = likeness(made["fewer"], made["exact"])
     print_row(
         f"whole video of {options.seconds:g} s, {options.steps} step(s)", ours=seconds["fewer"], reference=seconds["exact"],
         ratio=seconds["exact"] / seconds["fewer"], target=1.8, psnr=mean, least=least, exact_steps=options.exact,

@@ -18,6 +18,7 @@ import torch
 from xdancer.checkpoint import load_model
 from xdancer.data.reader import ShardReader
 from xdancer.evaluation.clips import render_clip, with_video
+from xdancer.metrics.beat_alignment import bootstrap_interval
 from xdancer.metrics.reconstruction import person_region
 from xdancer.metrics.video_item import VideoItem
 from xdancer.video_diffusion.config import VideoDiffusionConfig
@@ -42,13 +43,12 @@ def borders(config: VideoDiffusionConfig, frames: int, seed: int) -> np.ndarray:
 def flicker(item: VideoItem, frames: np.ndarray) -> float:
     """Mean absolute difference of neighbouring frames where nobody ever is."""
     away = ~person_region(torch.from_numpy(item.mask), None).numpy().any(axis=0)
-    return float(np.abs(np.diff(frames.astype(np.float32), axis=0))[:, away.reshape(frames.shape[1:3])].mean())
+    return float(np.abs(np.diff(frames.astype(np.float32), axis=0))[:, away].mean())
 
 
-def interval(values: list[float], seed: int = 0) -> list[float]:
+def interval(values: list[float]) -> list[float]:
     """Mean and its 95 % bootstrap interval."""
-    draws = np.random.default_rng(seed).choice(values, (10_000, len(values))).mean(axis=1)
-    return [round(float(value), 4) for value in (np.mean(values), *np.quantile(draws, [0.025, 0.975]))]
+    return [round(float(value), 4) for value in (np.mean(values), *bootstrap_interval(np.array(values), draws=10_000))]
 
 
 def main() -> None:

@@ -110,8 +110,9 @@ def detect_portrait(image: UInt8[np.ndarray, "height width 3"], detector: PoseDe
     detector = make_detector("mediapipe") if detector is None else detector
     height, width = image.shape[:2]
     people = _people(image, detector)
-    pixels = max(people, key=lambda person: float(np.prod(np.ptp(_visible(person), axis=0)))) if len(people) > 1 else people[0]
+    pixels = people[0]
     if len(people) > 1:
+        pixels = max(people, key=lambda person: float(np.prod(np.ptp(_visible(person), axis=0))))
         left, right = _visible(pixels)[:, 0].min(), _visible(pixels)[:, 0].max()
         print(
             f"{len(people)} people in the picture: the largest is taken, from {left / width:.0%} to {right / width:.0%} of its width",

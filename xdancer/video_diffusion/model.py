@@ -53,14 +53,15 @@ def repeated_portrait(portrait: Portrait, times: int) -> Portrait:
     """The same portraits, `times` times one behind the other in the batch."""
     if times == 1:
         return portrait
-    more = {
-        name: value.repeat(times, *[1] * (value.dim() - 1))
-        for name, value in vars(portrait).items()
-        if isinstance(value, Tensor)
-    }  # fmt: skip
-    features = {name: value.repeat(times, *[1] * (value.dim() - 1)) for name, value in portrait.features.items()}
-    pose = PoseBatch(portrait.pose.keypoints.repeat(times, 1, 1, 1), portrait.pose.confidence.repeat(times, 1, 1))
-    return replace(portrait, pose=pose, features=features, **more)
+
+    def repeat(value: Tensor) -> Tensor:
+        return torch.cat([value] * times)
+
+    return Portrait(
+        picture=repeat(portrait.picture), pose=PoseBatch(repeat(portrait.pose.keypoints), repeat(portrait.pose.confidence)),
+        latents=repeat(portrait.latents), embedding=repeat(portrait.embedding),
+        features={name: repeat(value) for name, value in portrait.features.items()}, keep=repeat(portrait.keep),
+    )  # fmt: skip
 
 
 def joined_motion(parts: Sequence[Motion]) -> Motion:

@@ -162,7 +162,8 @@ def _denoise_once(
     totals = torch.zeros_like(noisy)
     counts = noisy.new_zeros(1, noisy.shape[1], 1, 1, 1)
     while windows:
-        now, windows = windows[: together()], windows[together() :]
+        count = together()
+        now, windows = windows[:count], windows[count:]
         while first + noisy.shape[1] < now[-1][1]:
             more = next(source)
             noisy, totals = torch.cat([noisy, more], dim=1), torch.cat([totals, torch.zeros_like(more)], dim=1)
