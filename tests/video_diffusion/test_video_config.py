@@ -26,6 +26,7 @@ def test_defaults_are_the_paper() -> None:
         ({"gate": True, "prediction": "sample"}, "needs a base picture"),
         ({"temporal": True, "temporal_positions": 12}, "window_frames 16 must not exceed temporal_positions 12"),
         ({"window_overlap": 16}, "window_overlap 16 must be smaller"),
+        ({"heatmap_steps": 5}, "heatmap_steps 5 teach the motion decoder: set motion_decoder and heatmap_weight"),
         ({"attention_levels": (True,)}, "differ in length"),
     ],
 )

@@ -19,6 +19,7 @@ HELPS = (
     "portrait_colours",
     "motion_input",
     "heatmap_weight",
+    "heatmap_steps",
     "terminal_share",
     "l1_weight",
 )

@@ -79,6 +79,19 @@ def test_both_phases(
     assert not [name for name in changed if ".motion_modules." not in name and not name.startswith(("motion_", "heatmap_head"))]
 
 
+def test_the_first_steps_teach_the_motion_decoder_alone(
+    helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    config = replace(helped, heatmap_steps=4)
+    module = VideoDiffusionModule(config, tokenizer_folder, optimizer=partial(torch.optim.AdamW, lr=1e-2))
+    before = {name: value.clone() for name, value in module.model.state_dict().items()}
+    trainer = make_trainer(tmp_path, 4)
+    trainer.fit(module, datamodule=Batches(make_batch(config), 4))
+    changed = {name for name, value in module.model.state_dict().items() if not torch.allclose(value, before[name], atol=1e-6)}
+    assert {"heatmap_head.weight", "motion_decoder.start", "motion_decoder.style.project.weight"} <= changed
+    assert not [name for name in changed if not name.startswith(("motion_decoder.", "heatmap_head.", "image_space."))]
+
+
 @pytest.mark.filterwarnings("ignore:.*loading a checkpoint outside the .fit. stage")  # the averaged weights are what is wanted
 def test_a_checkpoint_is_evaluated_without_the_files_it_was_made_from(
     tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path

@@ -95,6 +95,8 @@ class VideoDiffusionConfig:
     """Help: this many channels of the motion decoder's finest map join the UNet's input (the additional residuals reach only its up path)."""
     heatmap_weight: float = 0.0
     """Help: weight of the loss that asks the motion decoder for key-point heat maps."""
+    heatmap_steps: int = 0
+    """Help: the first steps teach the motion decoder these heat maps alone, on all frames of the windows, before there is a picture to learn."""
     terminal_share: float = 0.0
     """Help: share of training items at the last timestep (pure noise), where sampling with few steps starts."""
     l1_weight: float = 0.0
@@ -107,6 +109,8 @@ class VideoDiffusionConfig:
             raise ValueError(f"attention_levels {self.attention_levels} and block_out_channels {self.block_out_channels} differ in length.")
         if self.gate and self.prediction != "sample":
             raise ValueError(f"gate mixes pictures and needs prediction 'sample', not {self.prediction!r}.")
+        if self.heatmap_steps and not (self.heatmap_weight and self.motion_decoder):
+            raise ValueError(f"heatmap_steps {self.heatmap_steps} teach the motion decoder: set motion_decoder and heatmap_weight too.")
         if self.gate and not (self.limb_warp or self.portrait_input):
             raise ValueError("gate needs a base picture: set limb_warp or portrait_input.")
         if self.window_overlap >= self.window_frames:

@@ -199,16 +199,18 @@ class VideoDiffusion(nn.Module):
             pose = steadied(pose) if self.config.limb_warp else pose
             rows = torch.arange(len(codes), device=codes.device)[:, None]
             pose = PoseBatch(pose.keypoints[rows, frame_index], pose.confidence[rows, frame_index])
-        decoder = self._decode_motion(codes, frame_index)
+        decoder = None if self.motion_decoder is None else self.decode_motion(codes, frame_index)
         guider = None
         if self.pose_guider is not None and pose is not None:
             guider = self.pose_guider(pose, *(side * self.config.latent_stride for side in portrait.latents.shape[-2:]))
         inputs, base = self._helps(portrait, pose, decoder, frame_index.shape[1])
         return Motion(decoder, guider, inputs, base)
 
-    def _decode_motion(self, codes: Tensor, frame_index: Tensor) -> MotionFeatures | None:
-        if self.motion_decoder is None:
-            return None
+    def decode_motion(self, codes: Float[Tensor, "batch frame code"], frame_index: Int[Tensor, "batch picture"] | None = None) -> MotionFeatures:
+        """The motion decoder's maps of the frames `frame_index` (default: all), each from the window around it; frames folded into the batch."""
+        assert self.motion_decoder is not None
+        if frame_index is None:
+            frame_index = torch.arange(codes.shape[1], device=codes.device).expand(len(codes), -1)
         window = self.config.window_frames
         if codes.shape[1] > window:  # one window around every picture
             first = (frame_index - window // 2).clamp(0, codes.shape[1] - window)

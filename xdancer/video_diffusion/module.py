@@ -125,6 +125,8 @@ class VideoDiffusionModule(LightningModule):
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         config = self.model.config
+        if self.global_step < config.heatmap_steps:
+            return self._heatmap_step(batch)
         portrait, motion = self.encode_batch(batch, drop=config.condition_drop)
         loss = diffusion_loss(self.model, portrait, motion, batch.frames, cached=batch.latents)
         self.log("train/diffusion", loss.diffusion, batch_size=len(batch.frames))
@@ -135,6 +137,13 @@ class VideoDiffusionModule(LightningModule):
             total = total + config.heatmap_weight * heatmap
         self.log("train/loss", total, batch_size=len(batch.frames))
         return total
+
+    def _heatmap_step(self, batch: VideoBatch) -> Tensor:
+        """The motion decoder alone: where the keypoints of all frames are. Under DDP the strategy must allow unused parameters."""
+        codes, _ = self.read_motion(batch.pose, batch.tokens)
+        loss = heatmap_loss(self.model, self.model.decode_motion(codes).finest, batch.pose)
+        self.log("train/heatmap", loss, batch_size=len(codes))
+        return loss
 
     def validation_step(self, batch: VideoBatch, batch_idx: int) -> dict[str, Any]:
         """Error at a fixed noise and at the timestep where sampling starts; figures of x̂ in pictures. Returns x̂ for the callbacks."""
