@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
+from torch.utils.flop_counter import FlopCounterMode
 
 from xdancer.types import PoseBatch, VideoBatch
 from xdancer.video_diffusion.loss import diffusion_loss
@@ -104,6 +105,22 @@ def test_an_absent_reference_is_not_read(tiny: VideoDiffusionConfig, make_batch:
     zeros.load_state_dict(model.state_dict())
     blank = zeros.encode_portrait(batch.reference, batch.reference_pose, keep=torch.zeros(2))
     assert not torch.allclose(zeros(noisy, steps, blank, zeros.encode_motion(blank, codes, None)), dropped, atol=1e-5)
+
+
+@torch.no_grad()
+def test_guidance_reads_no_zeros_one_by_one(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:
+    """The unconditional branch equals attention over a portrait of zeros, without that many keys."""
+    model, batch = VideoDiffusion(tiny).eval(), make_batch(tiny)
+    noisy, steps, codes = torch.randn(2, 2, 12, 8, 4), torch.tensor([7, 300]), torch.randn(2, 2, 30)
+    predictions, multiplied = list[torch.Tensor](), list[int]()
+    whole = model.encode_portrait(batch.reference, batch.reference_pose)
+    for portrait in (model.drop(whole), model.encode_portrait(batch.reference, batch.reference_pose, keep=torch.zeros(2))):
+        motion = model.encode_motion(portrait, codes, None)
+        with FlopCounterMode(display=False) as counter:
+            predictions.append(model(noisy, steps, portrait, motion))
+        multiplied.append(counter.get_total_flops())
+    torch.testing.assert_close(*predictions, rtol=1e-4, atol=1e-5)
+    assert multiplied[0] < multiplied[1]
 
 
 def test_portraits_do_not_mix(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:

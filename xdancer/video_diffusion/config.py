@@ -96,7 +96,7 @@ class VideoDiffusionConfig:
     heatmap_weight: float = 0.0
     """Help: weight of the loss that asks the motion decoder for key-point heat maps."""
     heatmap_steps: int = 0
-    """Help: the first steps teach the motion decoder these heat maps alone, on all frames of the windows, before there is a picture to learn."""
+    """Help: the first steps teach the motion decoder these heat maps alone, on all frames of the windows."""
     terminal_share: float = 0.0
     """Help: share of training items at the last timestep (pure noise), where sampling with few steps starts."""
     l1_weight: float = 0.0

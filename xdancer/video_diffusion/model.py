@@ -17,7 +17,7 @@ from xdancer.video_diffusion.image_space import PatchSpace, VAESpace
 from xdancer.video_diffusion.motion_decoder import MotionDecoder, MotionFeatures, MotionStyle
 from xdancer.video_diffusion.noise import make_scheduler
 from xdancer.video_diffusion.pose_guider import PoseGuider
-from xdancer.video_diffusion.reference import PRESENT, ReferenceFeatures, ReferenceNet, install_processors
+from xdancer.video_diffusion.reference import ALL_ZERO, PRESENT, ReferenceFeatures, ReferenceNet, install_processors
 from xdancer.video_diffusion.unet import UNet, build_motion_unet, build_unet2d, enable_checkpointing
 from xdancer.video_diffusion.warp import LIMBS, LimbWarp, steadied
 
@@ -177,7 +177,9 @@ class VideoDiffusion(nn.Module):
         """The unconditional branch of guidance."""
         zero = torch.zeros_like(portrait.keep)
         absent = self.config.dropped_reference == "absent"
-        features = {} if absent else {name: torch.zeros_like(value) for name, value in portrait.features.items()}
+        features: ReferenceFeatures = {}
+        if not absent and portrait.features:
+            features = {name: torch.zeros_like(value) for name, value in portrait.features.items()} | {ALL_ZERO: zero}
         return replace(portrait, embedding=torch.zeros_like(portrait.embedding), features=features, keep=zero)
 
     def encode_motion(
@@ -206,7 +208,9 @@ class VideoDiffusion(nn.Module):
         inputs, base = self._helps(portrait, pose, decoder, frame_index.shape[1])
         return Motion(decoder, guider, inputs, base)
 
-    def decode_motion(self, codes: Float[Tensor, "batch frame code"], frame_index: Int[Tensor, "batch picture"] | None = None) -> MotionFeatures:
+    def decode_motion(
+        self, codes: Float[Tensor, "batch frame code"], frame_index: Int[Tensor, "batch picture"] | None = None
+    ) -> MotionFeatures:
         """The motion decoder's maps of the frames `frame_index` (default: all), each from the window around it; frames folded into the batch."""
         assert self.motion_decoder is not None
         if frame_index is None:

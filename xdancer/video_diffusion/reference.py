@@ -4,6 +4,7 @@ The features travel as an argument (`cross_attention_kwargs`), not as state of t
 portraits and both guidance branches stay independent.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ReferenceFeatures = dict[str, Tensor]
-"""Processor name → (batch, position, channel), one entry per spatial self-attention; under `PRESENT` (batch), which items may read theirs."""
-PRESENT = "present"
+"""Processor name → (batch, position, channel), one entry per spatial self-attention. Under `PRESENT` (batch), which items may read theirs;
+`ALL_ZERO` (batch) says that no entry holds anything else than zeros."""
+PRESENT, ALL_ZERO = "present", "all_zero"
+ZERO_KEYS = 8
+"""So many keys of zeros stand for all of a portrait of zeros (GPU kernels want a multiple of 8)."""
 
 
 def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -22,6 +26,15 @@ def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
     query, key, value = (part.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for part in (query, key, value))
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2))) / attn.rescale_output_factor
+
+
+def _beside_zeros(key: Tensor, value: Tensor, *, positions: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys and values with `positions` more of zeros, and the mask of the attention, without that many.
+
+    A key of zeros has logit 0 and weight 1 before normalisation; n of them weigh as `ZERO_KEYS` whose logits are log(n / `ZERO_KEYS`).
+    """
+    mask = F.pad(key.new_zeros(1, 1, 1, key.shape[1]), (0, ZERO_KEYS), value=math.log(positions / ZERO_KEYS))
+    return F.pad(key, (0, 0, 0, ZERO_KEYS)), F.pad(value, (0, 0, 0, ZERO_KEYS)), mask
 
 
 class ReferenceWriter:
@@ -47,7 +60,9 @@ class ReferenceReader:
                  **_: Any) -> Tensor:  # fmt: skip
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         mask = None
-        if reference is not None and self.name in reference:
+        if reference is not None and ALL_ZERO in reference and attn.to_k.bias is None and attn.to_v.bias is None:
+            key, value, mask = _beside_zeros(key, value, positions=reference[self.name].shape[1])
+        elif reference is not None and self.name in reference:
             features = reference[self.name]
             frames = len(hidden_states) // len(features)
             if PRESENT in reference:
