@@ -117,6 +117,7 @@ _PHASE = {
     f"{DATA}features": '["librosa", "beat_phase"]',
 }
 
+_NO_DECODER: Flags = {f"{MODEL}{name}": 0 for name in ("motion_input", "heatmap_weight", "heatmap_steps")} | {f"{MODEL}motion_decoder": False}
 _NO_HELP: Flags = {f"{MODEL}{name}": False for name in ("portrait_input", "gate", "portrait_colours")}
 
 TABLES: dict[str, Table] = {
@@ -184,8 +185,8 @@ TABLES: dict[str, Table] = {
         config="studies/video.yaml",
         rows={
             "motion decoder": {},
-            "pose guider": {f"{MODEL}motion_decoder": False, f"{MODEL}pose_guider": True},
-            "no motion": {f"{MODEL}motion_decoder": False},
+            "pose guider": _NO_DECODER | {f"{MODEL}pose_guider": True},
+            "no motion": _NO_DECODER,
             "no ReferenceNet": {f"{MODEL}reference_net": False},
             "ReferenceNet alone": _NO_HELP,
             "nothing of the portrait": _NO_HELP | {f"{MODEL}reference_net": False},

@@ -211,7 +211,7 @@ class VideoDiffusion(nn.Module):
     def decode_motion(
         self, codes: Float[Tensor, "batch frame code"], frame_index: Int[Tensor, "batch picture"] | None = None
     ) -> MotionFeatures:
-        """The motion decoder's maps of the frames `frame_index` (default: all), each from the window around it; frames folded into the batch."""
+        """Maps of the frames `frame_index` (default: all), each from the window around it; frames folded into the batch."""
         assert self.motion_decoder is not None
         if frame_index is None:
             frame_index = torch.arange(codes.shape[1], device=codes.device).expand(len(codes), -1)
