@@ -15,6 +15,7 @@ from torch import Tensor
 
 from xdancer.errors import CheckpointError
 from xdancer.motion_gpt.model import PLACE_STD, MotionGPT
+from xdancer.tensors import TRANSFORMERS, read_tensors
 
 _MASK_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")  # GPT-2 stores these (in, out)
@@ -108,16 +109,6 @@ def _check_size(gpt: MotionGPT, folder: Path) -> None:
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        path = folder / "pytorch_model.bin"
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has neither model.safetensors nor pytorch_model.bin. Give a complete GPT-2 folder.")
-    try:
-        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors have kinds of their own
-        raise CheckpointError(f"{path} is damaged ({type(error).__name__}). Fetch it again.") from error
+    weights = read_tensors(folder, folder_of="GPT-2", files=TRANSFORMERS)
     names = {name: name.removeprefix("transformer.") for name in weights}
     return {short: weights[name] for name, short in names.items() if not _MASK_BUFFER.fullmatch(short)}

@@ -11,9 +11,10 @@ from pathlib import Path
 from torch import Tensor
 
 from xdancer.errors import CheckpointError
+from xdancer.tensors import read_tensors
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.video_diffusion.motion_weights import load_motion_weights
-from xdancer.video_diffusion.pretrained import LoadReport, copy_weights, is_motion_module, read_tensors
+from xdancer.video_diffusion.pretrained import LoadReport, copy_weights, is_motion_module
 
 FILES = ("denoising_unet.pth", "reference_unet.pth", "pose_guider.pth", "motion_module.pth")
 

@@ -14,8 +14,9 @@ from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor
 
 from xdancer.errors import CheckpointError
+from xdancer.tensors import read_tensors
 from xdancer.video_diffusion.model import VideoDiffusion
-from xdancer.video_diffusion.pretrained import LoadReport, read_tensors
+from xdancer.video_diffusion.pretrained import LoadReport
 from xdancer.video_diffusion.unet import MOTION_MODULES
 
 NEW, INITIAL = "new", "initial"
