@@ -36,6 +36,8 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
         reference_frame: evaluation's portrait, counted inside the usable range.
+        nearest_portrait: portraits whose body stands near the window's, from the frames that are trained on (for clips whose later frames are
+            held out): what a dancer's renderer has to add is smaller.
         cache_frames: keep decoded clips in memory.
         cache_gigabytes: bound of that memory for the training split.
         latents: train on what `xdancer cache-latents` wrote, not on the videos: the ending of the folder beside the training split (`.latents`
@@ -60,6 +62,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
         reference_frame: int = 0,
+        nearest_portrait: bool = False,
         cache_frames: bool = False,
         cache_gigabytes: float = 2.0,
         latents: str | None = None,
@@ -71,7 +74,9 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
             {"train": train, "val": val, "test": test}, batch_size=batch_size, num_workers=num_workers, seed=seed, embedded=embedded,
             frame_range=frame_range, val_frame_range=val_frame_range,
         )  # fmt: skip
-        self.shape = VideoShape(frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame)
+        self.shape = VideoShape(
+            frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame, nearest_portrait
+        )
         self.cache_bytes = int(cache_gigabytes * 1e9) if cache_frames else 0
         self.latents = latents
 
@@ -155,5 +160,5 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
     def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(
             reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0,
-            latents=training and LATENTS in reader.derived,
+            latents=training and LATENTS in reader.derived, portrait_range=self.frame_range if self.shape.nearest_portrait else None,
         )  # fmt: skip

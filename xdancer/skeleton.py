@@ -5,6 +5,13 @@ Everything that depends on which keypoint is where reads it from here.
 
 from enum import IntEnum
 
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+VISIBLE = 0.3
+"""A keypoint of at least this confidence counts as visible (PAPER.md)."""
+
 BODY_NAMES = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear",
@@ -57,3 +64,12 @@ def _mirrored_name(name: str) -> str:
 
 MIRROR = tuple(KEYPOINT_NAMES.index(_mirrored_name(name)) for name in KEYPOINT_NAMES)
 """`keypoints[MIRROR]` with x negated is the mirrored pose."""
+
+
+def body_distances(pose: Float[NDArray, "frame 60 3"], pool: Float[NDArray, "other 60 3"]) -> Float[NDArray, "frame other"]:
+    """Mean distance of the body keypoints that both show, in the poses' unit; infinite where they share none."""
+    body, others = pose[:, BODY], pool[:, BODY]
+    both = ((body[..., 2] >= VISIBLE)[:, None] & (others[..., 2] >= VISIBLE)[None]).astype(np.float32)
+    distance = np.linalg.norm(body[:, None, :, :2] - others[None, :, :, :2], axis=-1)
+    shown = both.sum(-1)
+    return np.where(shown > 0, (distance * both).sum(-1) / np.maximum(shown, 1), np.inf)

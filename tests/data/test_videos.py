@@ -74,6 +74,25 @@ def test_evaluation_tiles_and_keeps_the_portrait(reader):
     assert sorted(np.round(batch.reference_pose.keypoints[:, 0, 0, 1].numpy() * 1024).astype(int)) == [13, 15, 15]
 
 
+def test_near_portraits(tiny, tmp_path):
+    """Keypoints move with the frame, so the nearest frame is the nearest in time."""
+    reader = ShardReader(tiny.write_split(tmp_path / "train", [tiny.make_clip(0, 96, video=True)]))
+    shape = VideoShape(4, True, 16, None, nearest_portrait=True)
+
+    def frames_of(batch):
+        pose, portrait = (np.round(value.keypoints[:, 0, 0, 1].numpy() * 1024).astype(int) for value in (batch.pose, batch.reference_pose))
+        np.testing.assert_allclose(shown(batch.reference), portrait, atol=1.1)
+        return pose, portrait
+
+    held_out = VideoWindows(reader, shape, training=False, frame_range=(0.5, 1.0), portrait_range=(0.0, 0.5))
+    assert set(frames_of(fetch(held_out).batch)[1]) == {47}
+    begin, portrait = frames_of(fetch(VideoWindows(reader, shape, training=True), 20).batch)
+    apart = np.where(portrait < begin, begin - portrait, portrait - begin - 15)
+    assert apart.min() > 12
+    assert apart.max() <= 12 + 12
+    assert len(set(apart)) > 6
+
+
 def test_impossible_sizes_are_refused(tiny, tmp_path, reader):
     with pytest.raises(ShardError, match=r"pictures of 32×32 \(height × width\), data.size asks for 64×32"):
         VideoWindows(reader, VideoShape(2, False, 16, (64, 32)), training=True)

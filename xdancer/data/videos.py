@@ -17,10 +17,15 @@ from xdancer.data.reader import ShardReader
 from xdancer.data.windows import ClipWindows, Fetched, read_windows, usable_frames
 from xdancer.errors import MediaError, ShardError
 from xdancer.media import read_video
+from xdancer.skeleton import body_distances
 from xdancer.types import PoseBatch, VideoBatch, VideoLatents
 
 ASPECT_TOLERANCE = 0.05
 """By how much a picture may be distorted when it is resized; beyond, poses and pictures would no longer fit."""
+NEAREST = 12
+"""Among so many nearest frames training draws the portrait."""
+APART = 12
+"""Frames around a window that are too much like it to be training portraits."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class VideoShape:
     """(height, width); None keeps the videos' own size, which then must be the same for all."""
     reference_frame: int = 0
     """Evaluation takes this picture of the clip as the portrait (counted inside the usable range)."""
+    nearest_portrait: bool = False
+    """The portrait's body stands near the window's: evaluation takes the nearest frame, training one of the `NEAREST` outside of the window."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.frames <= self.pose_window:
@@ -118,14 +125,16 @@ class VideoWindows:
 
     Training draws the window, the pictures in it and the portrait (any usable frame of the clip) from (seed, epoch, window). Evaluation tiles
     the clips; its portrait is frame `reference_frame`. With `latents`, the reader's latents are read and the pictures are not.
+    `portrait_range`: share of every clip that portraits come from where that is another one than the windows'.
     """
 
     def __init__(
         self, reader: ShardReader, shape: VideoShape, *, training: bool, frame_range: tuple[float, float] = (0.0, 1.0), seed: int = 0,
-        cache_bytes: int = 0, latents: bool = False,
+        cache_bytes: int = 0, latents: bool = False, portrait_range: tuple[float, float] | None = None,
     ) -> None:  # fmt: skip
         self.reader, self.shape, self.training, self.seed, self.latents = reader, shape, training, seed, latents
         self.first, self.stop = usable_frames(reader, frame_range)
+        self.portraits = usable_frames(reader, portrait_range or frame_range)
         with_video = np.array([reader.has(clip, VIDEO) for clip in range(len(reader))])
         if not with_video.any():
             raise ShardError(f"{reader.folder} has no clip with video; stage 3 needs them. Make the shards with `xdancer prepare VIDEO_DIR`.")
@@ -152,19 +161,33 @@ class VideoWindows:
         begin = first + int(numbers[0]) * shape.pose_window
         middle = (shape.pose_window - shape.frames) // 2
         picks = np.arange(middle, middle + shape.frames) if shape.consecutive else _spread(shape.pose_window, shape.frames)
-        portrait = min(first + shape.reference_frame, stop - 1)
+        draw = None
         if self.training:
             draws = draw_uniform(self.seed, single, 2 + shape.pose_window)[0]
-            begin = first + int(draws[0] * (stop - first - shape.pose_window + 1))
-            portrait = first + int(draws[1] * (stop - first))
+            begin, draw = first + int(draws[0] * (stop - first - shape.pose_window + 1)), float(draws[1])
             if not shape.consecutive:
                 picks = np.sort(np.argsort(draws[2:])[: shape.frames])
-        pose, reference_pose = self.reader.pose(clip, begin, begin + shape.pose_window), self.reader.pose(clip, portrait, portrait + 1)
+        pose = self.reader.pose(clip, begin, begin + shape.pose_window)
+        portrait = self._portrait(clip, begin, pose[picks], draw)
+        reference_pose = self.reader.pose(clip, portrait, portrait + 1)
         frames = np.append(begin + picks, portrait)
         if self.latents:
             return _Sample(np.empty((len(frames), 0, 0, 3), np.uint8), None, pose, picks, reference_pose, clip, self._latents(clip, frames))
         take = self._picture_reader(clip, frames)
         return _Sample(take(VIDEO), take(MASK) if self.with_masks else None, pose, picks, reference_pose, clip)
+
+    def _portrait(self, clip: int, begin: int, wanted: Float[np.ndarray, "frame 60 3"], draw: float | None) -> int:
+        """Number of the frame that is the portrait of the window at `begin`; `draw` in [0, 1) chooses it in training."""
+        shape, (first, stop) = self.shape, (int(limit[clip]) for limit in self.portraits)
+        if not shape.nearest_portrait:
+            return min(first + shape.reference_frame, stop - 1) if draw is None else first + int(draw * (stop - first))
+        distance = body_distances(wanted, self.reader.pose(clip, first, stop)).mean(0)
+        if draw is None:
+            return first + int(distance.argmin())
+        frames = np.arange(first, stop)
+        apart = (frames < begin - APART) | (frames >= begin + shape.pose_window + APART)
+        near = frames[np.argsort(np.where(apart, distance, np.inf), kind="stable")][: max(1, min(NEAREST, int(apart.sum())))]
+        return int(near[int(draw * len(near))])
 
     def _latents(self, clip: int, frames: NDArray[np.int64]) -> "_Latents":
         """Of the sample's pictures and, last, of its portrait."""

@@ -9,12 +9,11 @@ from xdancer.embedded.plan import ClipPlan, EmbeddedConfig
 from xdancer.embedded.puppet import render_frames
 from xdancer.embedded.song import make_song
 from xdancer.media import encode_audio, encode_video
+from xdancer.skeleton import VISIBLE
 from xdancer.types import FPS, ClipSample
 
 DETECTOR = "exact (xdancer.embedded)"
 LICENCE = "Apache-2.0; two motion loops zlib (PyPI pybullet)"
-VISIBLE = 0.3
-"""Confidence from which a keypoint counts as visible."""
 
 
 def make_clip(plan: ClipPlan, config: EmbeddedConfig) -> ClipSample:

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from xdancer import skeleton as sk
+from xdancer.skeleton import VISIBLE
 
-VISIBLE = 0.3
-"""A keypoint of at least this confidence is visible."""
 FROZEN = 0.1
 """A clip slower than this share of the ground truth's mean speed is frozen."""
 FRAME_HEIGHT = 896
@@ -172,11 +171,7 @@ def pck(predicted: Float[NDArray, "frame 60 3"], target: Float[NDArray, "frame 6
 
 def nearest_poses(pose: Float[NDArray, "frame 60 3"], pool: Float[NDArray, "other 60 3"]) -> Int[NDArray, " frame"]:
     """Number of the pose in `pool` whose body lies nearest to each pose: least mean distance over the keypoints that both show."""
-    body, others = pose[:, sk.BODY], pool[:, sk.BODY]
-    both = (visible(body)[:, None] & visible(others)[None]).astype(np.float32)
-    distance = np.linalg.norm(body[:, None, :, :2] - others[None, :, :, :2], axis=-1)
-    shown = both.sum(-1)
-    return np.where(shown > 0, (distance * both).sum(-1) / np.maximum(shown, 1), np.inf).argmin(1)
+    return sk.body_distances(pose, pool).argmin(1)
 
 
 def frame_speed(keypoints: Float[NDArray, "frame 60 2"], confidence: Float[NDArray, "frame 60"]) -> Float[NDArray, "pair"]:

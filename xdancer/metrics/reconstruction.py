@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from xdancer import skeleton as sk
 from xdancer.metrics.perceptual import lpips
-from xdancer.metrics.pose import VISIBLE
+from xdancer.skeleton import VISIBLE
 
 __all__ = ["clothes_colours", "clothes_ranks", "lpips", "null_rows", "person_region", "psnr", "unit_pictures"]
 

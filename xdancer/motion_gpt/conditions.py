@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xdancer.skeleton import VISIBLE
 from xdancer.types import FPS, PoseBatch
 
 FIGURES = ("energy", "density")
@@ -18,7 +19,6 @@ STYLE_STD = 0.5
 BODY = 18
 BODY_PATHS = ((0, 1, 8, 9, 10), (0, 1, 11, 12, 13))
 """Nose, neck, hip, knee, ankle of the right and of the left side."""
-VISIBLE = 0.3
 BEAT_SIGMA = 2.5
 """Smoothing of the speed before its minima are counted, frames (1/12 s, as in the beat metrics)."""
 

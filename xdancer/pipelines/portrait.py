@@ -9,9 +9,8 @@ from PIL import Image
 
 from xdancer.errors import MissingPackageError, PoseError
 from xdancer.pipelines.pose_file import load_poses
-from xdancer.pose.coordinates import MINIMUM_CONFIDENCE
 from xdancer.pose.detector import PoseDetector, detect_portrait
-from xdancer.skeleton import BODY
+from xdancer.skeleton import BODY, VISIBLE
 
 LEAST_HEIGHT = 512
 """Smaller portraits are enlarged before a detector sees them: it loses hands and faces in small pictures."""
@@ -26,7 +25,7 @@ def first_pose(pose_file: Path) -> Float[NDArray, "60 3"]:
         PoseError: a damaged file, or one without a person.
     """
     pose = load_poses(pose_file)[0]
-    found = int((pose[BODY, 2] >= MINIMUM_CONFIDENCE).sum())
+    found = int((pose[BODY, 2] >= VISIBLE).sum())
     if found < LEAST_VISIBLE:
         raise PoseError(f"{pose_file}: {found} of 18 body keypoints are visible, {LEAST_VISIBLE} are needed.")
     return pose

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from xdancer.skeleton import BODY_COUNT, KEYPOINT_COUNT, LEFT_HAND, LEFT_WRIST, RIGHT_HAND, RIGHT_WRIST
 
 Poses = Float[np.ndarray, "*frames 60 3"]
-MINIMUM_CONFIDENCE = 0.3
-"""From here on a keypoint counts as visible (PAPER.md)."""
 
 
 def to_normalised(pixels: Poses, *, width: int, height: int) -> Poses:

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 from xdancer.errors import MissingPackageError, PoseError, XDancerError
-from xdancer.pose.coordinates import MINIMUM_CONFIDENCE, hold_missing, to_normalised
-from xdancer.skeleton import BODY_COUNT, LEFT_SHOULDER, NECK, RIGHT_SHOULDER
+from xdancer.pose.coordinates import hold_missing, to_normalised
+from xdancer.skeleton import BODY_COUNT, LEFT_SHOULDER, NECK, RIGHT_SHOULDER, VISIBLE
 
 DetectorName = Literal["mediapipe", "dwpose", "rtmw"]
 
@@ -130,7 +130,7 @@ def detect_portrait(image: UInt8[np.ndarray, "height width 3"], detector: PoseDe
 def _visible(pixels: Float[NDArray, "60 3"]) -> Float[NDArray, "visible 2"]:
     """The body's keypoints that can be seen."""
     body = pixels[:BODY_COUNT]
-    return body[body[:, 2] >= MINIMUM_CONFIDENCE, :2]
+    return body[body[:, 2] >= VISIBLE, :2]
 
 
 def _people(image: UInt8[NDArray, "height width 3"], detector: PoseDetector) -> list[Float[NDArray, "60 3"]]:

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from xdancer.pose.coordinates import MINIMUM_CONFIDENCE, to_pixels
-from xdancer.skeleton import BODY, BODY_LIMBS, HAND_LIMBS, LEFT_HAND, RIGHT_HAND
+from xdancer.pose.coordinates import to_pixels
+from xdancer.skeleton import BODY, BODY_LIMBS, HAND_LIMBS, LEFT_HAND, RIGHT_HAND, VISIBLE
 
 COLOURS = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85), (0, 255, 170),
@@ -48,7 +48,7 @@ def draw_skeleton(
     """
     stick = max(1, round(STICK * min(height, width) / DRAWN_SIDE)) if stick is None else stick
     pixels = to_pixels(pose, width=width, height=height)
-    visible = pose[:, 2] >= MINIMUM_CONFIDENCE
+    visible = pose[:, 2] >= VISIBLE
     canvas = _Canvas(height, width)
     _draw_body(canvas, pixels[BODY, :2], visible[BODY], stick)
     for hand in (LEFT_HAND, RIGHT_HAND):

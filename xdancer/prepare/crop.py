@@ -7,8 +7,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image
 
-from xdancer.pose.coordinates import MINIMUM_CONFIDENCE
-
 HEADROOM = 1.5
 """The margin above, as a multiple of the others: the highest keypoints are the eyes and ears."""
 LEAST_MARGIN = 0.25
@@ -54,7 +52,7 @@ class Crop:
 
 def union_box(pixels: Float[np.ndarray, "frame 60 3"], width: int, height: int) -> tuple[float, float, float, float]:
     """Left, top, right, bottom around all visible keypoints of a clip, within the picture."""
-    visible = pixels[..., 2:] >= MINIMUM_CONFIDENCE
+    visible = pixels[..., 2:] >= VISIBLE
     points = np.where(visible, pixels[..., :2], np.nan)[visible.any(axis=(1, 2))]
     low = np.percentile(np.nanmin(points, axis=1), OUTLIERS, axis=0)
     high = np.percentile(np.nanmax(points, axis=1), 100 - OUTLIERS, axis=0)

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from xdancer.pose.coordinates import MINIMUM_CONFIDENCE
-from xdancer.skeleton import BODY, BODY_COUNT, LEFT_HAND, RIGHT_HAND
+from xdancer.skeleton import BODY, BODY_COUNT, LEFT_HAND, RIGHT_HAND, VISIBLE
 
 LONGEST_GAP = 0.5
 """Seconds without a person that a clip may contain; keypoints are held meanwhile, with confidence 0."""
@@ -15,7 +14,7 @@ LONGEST_GAP = 0.5
 
 def longest_presence(pixels: Float[np.ndarray, "frame 60 3"], times: NDArray[np.float64]) -> slice:
     """The longest run of frames with a person (half of the body keypoints visible), short gaps bridged; may be empty."""
-    present = np.flatnonzero((pixels[:, BODY, 2] >= MINIMUM_CONFIDENCE).sum(axis=1) >= BODY_COUNT // 2)
+    present = np.flatnonzero((pixels[:, BODY, 2] >= VISIBLE).sum(axis=1) >= BODY_COUNT // 2)
     if not len(present):
         return slice(0, 0)
     breaks = np.flatnonzero(np.diff(times[present]) > LONGEST_GAP + np.median(np.diff(times)))
@@ -27,7 +26,7 @@ def longest_presence(pixels: Float[np.ndarray, "frame 60 3"], times: NDArray[np.
 
 def measure_quality(pixels: Float[np.ndarray, "frame 60 3"]) -> dict[str, Any]:
     """Shares of keypoints seen in a clip, for later filtering."""
-    visible = pixels[..., 2] >= MINIMUM_CONFIDENCE
+    visible = pixels[..., 2] >= VISIBLE
 
     def share(part: slice) -> float:
         return round(float(visible[:, part].mean()), 4)

@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.skeleton import BODY
+from xdancer.skeleton import BODY, VISIBLE
 from xdancer.types import PoseBatch, VideoLatents
 from xdancer.video_diffusion.model import Motion, Portrait, VideoDiffusion
 from xdancer.video_diffusion.noise import clean_of, draw_noise, draw_timesteps, loss_weight, target_of
-from xdancer.video_diffusion.warp import VISIBLE, pixel_grid
+from xdancer.video_diffusion.warp import pixel_grid
 
 
 @dataclass(frozen=True)

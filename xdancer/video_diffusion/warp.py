@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from xdancer import skeleton as s
 from xdancer.types import PoseBatch
 
-VISIBLE = 0.3
-"""Keypoints from this confidence on count as visible in figures and pictures of skeletons."""
 PLACED = 0.05
 """Keypoints below this confidence have no known place and carry no limb; what is hidden has a place still."""
 
