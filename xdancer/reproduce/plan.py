@@ -47,7 +47,7 @@ def _placed(training: Phase, accelerator: str) -> Phase:
 
 
 def _data(table: Table, layout: Layout) -> Phase:
-    videos = {"--video-clips": 160, "--evaluation-video-clips": 28, "--size": 128, "--features": '["librosa"]'}
+    videos = {"--video-clips": 160, "--evaluation-video-clips": 28, "--size": 64, "--features": '["librosa"]'}
     songs = {"--video-clips": 0, "--evaluation-video-clips": 0, "--features": '["librosa","beat_phase"]'}
     with_pictures = table.measured == "videos"
     counts = {"--clips": 160 if with_pictures else 480, "--val-clips": 8, "--test-clips": 28 if with_pictures else 40}
