@@ -3,12 +3,18 @@
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 log = logging.getLogger(__name__)
+
+
+def step_precision(trainer: Trainer) -> AbstractContextManager[None]:
+    """The number formats of the run's steps, which Lightning sets for steps alone: frozen weights in 16 bits need them to render."""
+    return trainer.precision_plugin.forward_context()
 
 
 class GenerationCallback(Callback):

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from callbacks.generation import GenerationCallback
+from callbacks.generation import GenerationCallback, step_precision
 from xdancer.checkpoint import fingerprint
 from xdancer.media import made_by_model, read_audio, read_video, write_video
 from xdancer.pose.render import draw_skeleton
@@ -66,7 +66,9 @@ class Samples(GenerationCallback):
         made_by = {"model": fingerprint(pl_module)[:16], "seed": self.seed, "stage": stage, "step": trainer.global_step}
         for clip in self._samples:
             frames = min(clip.frames, round(self.seconds * FPS))
-            self._write(trainer, clip, render(pl_module, clip, frames), made_by_model(made_by))
+            with step_precision(trainer):
+                pictures = render(pl_module, clip, frames)
+            self._write(trainer, clip, pictures, made_by_model(made_by))
 
     def _write(self, trainer: Trainer, clip: ClipSample, pictures: Pictures, tags: dict[str, str]) -> None:
         folder = Path(trainer.default_root_dir) / "samples"

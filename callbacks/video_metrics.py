@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.generation import GenerationCallback
+from callbacks.generation import GenerationCallback, step_precision
 from xdancer.metrics.frechet import AlexWindowFeatures, FeatureDistances
 from xdancer.metrics.means import Means
 from xdancer.metrics.perceptual import lpips
@@ -68,10 +68,11 @@ class VideoMetrics(GenerationCallback):
         self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
         module: Any = pl_module
         for batch in self._kept:
-            sample: VideoSample = module.generate(
-                batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed,
-                frame_index=batch.frame_index,
-            )  # fmt: skip
+            with step_precision(trainer):
+                sample: VideoSample = module.generate(
+                    batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed,
+                    frame_index=batch.frame_index,
+                )  # fmt: skip
             for item, rendered in enumerate(sample.frames.float().clamp(-1, 1)):
                 self._update(rendered, batch, item, self._stills(trainer, batch, item))
         self._kept = []

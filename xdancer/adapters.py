@@ -34,5 +34,5 @@ def merge_adapters(weights: Mapping[str, Tensor], scale: float) -> dict[str, Ten
         if set(found) != {"base_layer", "lora_A", "lora_B"}:
             raise CheckpointError(f"The adapter of {layer} is incomplete: only {', '.join(sorted(found))} are there.")
         base = found["base_layer"]
-        merged[f"{layer}.weight"] = (base.float() + scale * found["lora_B"].float() @ found["lora_A"].float()).to(base.dtype)
+        merged[f"{layer}.weight"] = base.float() + scale * found["lora_B"].float() @ found["lora_A"].float()  # 16 bits would round it away
     return merged

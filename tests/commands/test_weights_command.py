@@ -96,6 +96,7 @@ def test_motion_modules_are_checked_and_the_key_is_said(tiny: VideoDiffusionConf
     assert main(["weights", "import", "animatediff", "adapter"]) == 2
     assert "allow_new mid_block lets it start new" in capsys.readouterr().err
     assert main(["weights", "import", "animatediff", "adapter", "--allow-new", "[mid_block]"]) == 0
+    assert main(["weights", "import", "animatediff", "adapter", "--allow-new", "mid_block"]) == 0
     said = capsys.readouterr().out
     assert "new: mid_block (" in said
     assert "--model.init_args.temporal_weights adapter --model.init_args.allow_new '[mid_block]'" in said

@@ -16,6 +16,7 @@ from xdancer.planning.budget import EIGHT_BIT, Plan, demand, read_plan, remedies
 from xdancer.planning.step import Run, Step, predict
 from xdancer.planning.watch import StepWatch
 from xdancer.video_diffusion.config import VideoDiffusionConfig
+from xdancer.video_diffusion.lora import LoRAConfig
 from xdancer.vqvae.model import VQVAEConfig
 
 SMALL = VideoDiffusionConfig(
@@ -86,10 +87,19 @@ def test_the_paper_s_first_phase_takes_what_a_gpu_measured() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["vqvae", "gpt", "video_image", "video_temporal"])
+@pytest.mark.parametrize("stage", ["vqvae", "gpt", "video_image", "video_temporal", "video_joint", "lora_dancer"])
 def test_every_stage_fits_one_card_of_24_gb(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--config", f"configs/{stage}.yaml", "--config", "configs/trainer/gpu24.yaml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["total_gib"] * 2**30 <= 22e9
+
+
+def test_adapters_and_pose_guider_are_planned() -> None:
+    """Only the adapters train; skeletons are drawn without torch and cost it nothing."""
+    plain, adapted = (predict(Run(SMALL, batch=1, lora=lora)) for lora in (None, LoRAConfig(rank=2)))
+    assert 0 < adapted.trained < 0.1 * plain.trained
+    assert adapted.parameters == plain.parameters + adapted.trained
+    guided = predict(Run(replace(SMALL, motion_decoder=False, pose_guider=True), batch=1))
+    assert guided.flops > 0
 
 
 def test_nothing_is_allocated_at_the_paper_s_size() -> None:

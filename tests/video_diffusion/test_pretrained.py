@@ -37,6 +37,34 @@ def test_helps_widen_the_first_convolution_with_zeros(helped: VideoDiffusionConf
     assert model.unet.conv_in.weight[:, 12:].abs().max() == 0
 
 
+def test_a_whole_clip_lends_its_vision_half(tmp_path: Path) -> None:
+    """OpenAI's folders hold both halves; another surplus is refused."""
+    from safetensors.torch import load_file, save_file
+    from transformers import CLIPConfig, CLIPModel
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    whole = CLIPModel(
+        CLIPConfig(
+            text_config={**sizes, "vocab_size": 16, "eos_token_id": 1, "bos_token_id": 0, "pad_token_id": 1},
+            vision_config={**sizes, "image_size": 16, "patch_size": 8, "projection_dim": 8}, projection_dim=8,
+        )
+    )  # fmt: skip
+    whole.save_pretrained(tmp_path)
+    encoder = load_image_encoder(tmp_path, width=8)
+    assert torch.equal(encoder.visual_projection.weight, whole.visual_projection.weight)
+    path = tmp_path / "model.safetensors"
+    save_file(load_file(path) | {"adapter.weight": torch.zeros(1)}, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 unexpected weights"):
+        load_image_encoder(tmp_path, width=8)
+
+
+def test_nothing_of_a_wider_source_is_cut_off(tiny: VideoDiffusionConfig, tmp_path: Path) -> None:
+    """An inpainting UNet reads more channels than the renderer has."""
+    build_unet2d(tiny, in_channels=21, out_channels=12).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"conv_in.weight \(8, 21, 3, 3\) ≠ \(8, 12, 3, 3\)"):
+        load_unet(VideoDiffusion(tiny), tmp_path)
+
+
 def test_refusals(tiny: VideoDiffusionConfig, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no sub-folder `unet`"):
         load_pretrained(VideoDiffusion(tiny), tmp_path)

@@ -11,11 +11,13 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
+from callbacks.video_metrics import VideoMetrics
 from xdancer.checkpoint import embedded_tokenizer, fingerprint, load_model
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.types import VideoBatch
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.video_diffusion.module import VideoDiffusionModule
+from xdancer.video_diffusion.unet import MOTION_MODULES
 
 
 class Batches(LightningDataModule):
@@ -134,6 +136,26 @@ def test_phase_b_says_where_its_motion_modules_start(
         make_trainer(tmp_path, steps=1).fit(module, Batches(make_batch(tiny, frames=16), 1))
 
 
+def test_named_motion_modules_are_not_overruled(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """`new` and a path say where the motion modules start, whatever `initial` holds; `initial` takes its own."""
+    config = replace(tiny, temporal=True)
+    first = VideoDiffusionModule(config, tokenizer_folder, temporal_weights="new")
+    for name, parameter in first.model.named_parameters():
+        if MOTION_MODULES in name:
+            torch.nn.init.constant_(parameter, 0.25)
+    fit(first, make_batch(config, frames=16), tmp_path, steps=1)
+
+    def output_projections(weights: str) -> torch.Tensor:
+        module = VideoDiffusionModule(config, tokenizer_folder, initial=tmp_path / "last.ckpt", temporal_weights=weights)
+        assert torch.equal(module.model.unet.conv_in.weight, load_model(tmp_path / "last.ckpt", VideoDiffusion).unet.conv_in.weight)
+        return torch.cat([p.flatten() for name, p in module.model.named_parameters() if MOTION_MODULES in name and "proj_out" in name]).detach()
+
+    assert output_projections("new").abs().max() == 0
+    assert output_projections("initial").mean() == pytest.approx(0.25, abs=0.01)
+
+
 def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path) -> None:
     module = VideoDiffusionModule(helped, tokenizer_folder).eval()
     torch.nn.init.normal_(module.model.unet.conv_out.weight)  # zero at the start: the noise would not show
@@ -144,6 +166,20 @@ def test_generate_is_deterministic(helped: VideoDiffusionConfig, make_batch: Cal
     assert not torch.equal(one, other)
     with pytest.raises(ValueError, match=r"needs tokens or pose"):
         module.generate(batch.reference, batch.reference_pose)
+
+
+def test_callbacks_render_with_frozen_weights_in_sixteen_bits(
+    tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    config = replace(tiny, temporal=True)
+    module = VideoDiffusionModule(config, tokenizer_folder, temporal_weights="new", train_spatial=False)
+    module.shrink_frozen(torch.bfloat16)
+    trainer = Trainer(
+        accelerator="cpu", max_steps=1, precision="bf16-mixed", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=tmp_path, limit_val_batches=1, num_sanity_val_steps=0, callbacks=[VideoMetrics(windows=2)],
+    )  # fmt: skip
+    trainer.fit(module, datamodule=Batches(make_batch(config, frames=16), 1))
+    assert torch.isfinite(trainer.callback_metrics["val/person_psnr"])
 
 
 def test_codes_of_another_width_are_refused(tiny: VideoDiffusionConfig, tokenizer_folder: Path) -> None:

@@ -58,7 +58,7 @@ def clip(folder: Path, *, out: Path = Path("weights/clip-vit-large-patch14")) ->
     _link(folder, out)
 
 
-def animatediff(path: Path, *, allow_new: list[str] | None = None) -> None:
+def animatediff(path: Path, *, allow_new: list[str] | str | None = None) -> None:
     """Check AnimateDiff's motion modules against the paper's renderer, and say which key takes them.
 
     Args:
@@ -70,8 +70,9 @@ def animatediff(path: Path, *, allow_new: list[str] | None = None) -> None:
     """
     from xdancer.video_diffusion.motion_weights import load_motion_weights
 
-    print(load_motion_weights(_meta("video_temporal.yaml"), path, allow_new=allow_new or ()))
-    new = f" --model.init_args.allow_new '[{', '.join(allow_new)}]'" if allow_new else ""
+    groups = [allow_new] if isinstance(allow_new, str) else allow_new or []
+    print(load_motion_weights(_meta("video_temporal.yaml"), path, allow_new=groups))
+    new = f" --model.init_args.allow_new '[{', '.join(groups)}]'" if groups else ""
     print(f"python train.py fit --config configs/video_temporal.yaml --model.init_args.temporal_weights {path}{new}")
 
 

@@ -181,12 +181,14 @@ class VideoWindows:
         shape, (first, stop) = self.shape, (int(limit[clip]) for limit in self.portraits)
         if not shape.nearest_portrait:
             return min(first + shape.reference_frame, stop - 1) if draw is None else first + int(draw * (stop - first))
-        distance = body_distances(wanted, self.reader.pose(clip, first, stop)).mean(0)
+        distances = body_distances(wanted, self.reader.pose(clip, first, stop))
+        seen = distances[np.isfinite(distances).any(1)]  # frames that show a body
+        distance, frames = seen.mean(0) if len(seen) else np.zeros(stop - first), np.arange(first, stop)
         if draw is None:
             return first + int(distance.argmin())
-        frames = np.arange(first, stop)
         apart = (frames < begin - APART) | (frames >= begin + shape.pose_window + APART)
-        near = frames[np.argsort(np.where(apart, distance, np.inf), kind="stable")][: max(1, min(NEAREST, int(apart.sum())))]
+        apart = apart if apart.any() else np.ones_like(apart)  # a clip that is hardly longer than a window
+        near = frames[apart][np.argsort(distance[apart], kind="stable")[:NEAREST]]
         return int(near[int(draw * len(near))])
 
     def _latents(self, clip: int, frames: NDArray[np.int64]) -> "_Latents":

@@ -8,6 +8,7 @@ from xdancer.errors import XDancerError
 from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.planning.step import Run, Step
 from xdancer.video_diffusion.config import VideoDiffusionConfig
+from xdancer.video_diffusion.lora import LoRAConfig
 from xdancer.vqvae.model import VQVAEConfig
 
 STAGES = {
@@ -71,9 +72,11 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     arguments = model["init_args"]
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in (arguments.get("config") or {}).items()}
     stage = STAGES[name](**sizes)
+    adapters = arguments.get("lora")
     run = Run(
         stage, batch=data["batch_size"], frames=data.get("frames", 1), train_spatial=arguments.get("train_spatial", True),
         bf16=str(trainer.get("precision") or "").startswith("bf16"), frozen_bf16=config.get("frozen_weights") == "bfloat16",
+        lora=LoRAConfig(**adapters) if adapters else None,
         accumulates=(trainer.get("accumulate_grad_batches") or 1) > 1,
     )  # fmt: skip
     optimizer = (arguments.get("optimizer") or {}).get("class_path", "")

@@ -15,6 +15,7 @@ from xdancer.planning.watch import StepWatch
 from xdancer.types import PoseBatch
 from xdancer.video_diffusion.handover import freeze_spatial, shrink_frozen
 from xdancer.video_diffusion.image_space import VAESpace
+from xdancer.video_diffusion.lora import LoRAConfig
 from xdancer.video_diffusion.loss import diffusion_loss
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.vqvae.loss import vqvae_loss
@@ -40,6 +41,8 @@ class Run:
     """Whether autocast keeps the rounded weights of a forward pass; Lightning's does not."""
     frozen_bf16: bool = False
     """Stage 3: whether weights that do not train are held in 16 bits."""
+    lora: LoRAConfig | None = None
+    """Stage 3: adapters that train alone."""
     accumulates: bool = False
     """Whether the gradients of earlier batches are there while this one is computed."""
 
@@ -104,6 +107,11 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     renderer, size = VideoDiffusion(replace(config, autoencoder="", image_encoder="")).train(), (3, config.height, config.width)
     if not run.train_spatial:
         freeze_spatial(renderer)
+    if run.lora is not None:
+        _adapt(renderer, run.lora)
+    if renderer.pose_guider is not None:
+        drawn = torch.zeros(run.batch, run.frames, 3, config.height, config.width)  # pictures of skeletons are drawn without torch
+        renderer.pose_guider.forward = lambda _pose, _height, _width, guider=renderer.pose_guider: guider.read(drawn)
     if run.frozen_bf16:
         shrink_frozen(renderer, torch.bfloat16)
     frozen = AUTOENCODER if isinstance(renderer.image_space, VAESpace) else 0
@@ -121,6 +129,20 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
         return diffusion_loss(renderer, portrait, renderer.encode_motion(portrait, codes, pose, frame_index=index), pictures).total
 
     return renderer, loss, frozen
+
+
+def _adapt(renderer: VideoDiffusion, lora: LoRAConfig) -> None:
+    """What peft's adapters compute and hold; peft itself cannot put them into fake weights."""
+    renderer.requires_grad_(False)
+    networks = renderer.spatial_unets.values() if lora.reference else (renderer.unet,)
+    wanted = [one for unet in networks for name, one in unet.named_modules() if isinstance(one, nn.Linear) and name.endswith(lora.targets)]
+    for linear in wanted:
+        linear.lora = nn.Sequential(
+            nn.Linear(linear.in_features, lora.rank, bias=False), nn.Linear(lora.rank, linear.out_features, bias=False)
+        )  # fmt: skip
+        linear.register_forward_hook(lambda module, inputs, out: out + module.lora(inputs[0]))
+    for parameter in [] if renderer.reference_net is None else renderer.reference_net.unread_parameters():
+        parameter.requires_grad_(False)
 
 
 class _Projected(nn.Module):

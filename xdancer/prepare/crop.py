@@ -7,6 +7,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image
 
+from xdancer.skeleton import VISIBLE
+
 HEADROOM = 1.5
 """The margin above, as a multiple of the others: the highest keypoints are the eyes and ears."""
 LEAST_MARGIN = 0.25

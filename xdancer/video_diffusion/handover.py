@@ -17,8 +17,10 @@ NEW_IN_PHASE_B = (MOTION_MODULES, "motion_decoder.", "pose_guider.", "motion_inp
 """Parts of names that may be missing in the checkpoint of phase (a); all other weights must be there."""
 
 
-def load_initial(model: VideoDiffusion, path: Path, *, tokenizer: VQVAE, tokenizer_path: Path) -> list[str]:
-    """Copy the weights of another phase's checkpoint, or of a model folder, into `model`; returns the names that stay new.
+def load_initial(model: VideoDiffusion, path: Path, *, tokenizer: VQVAE, tokenizer_path: Path, temporal: bool = True) -> list[str]:
+    """Copy the weights of another phase's checkpoint, or of a model folder, into `model`; returns the names that stay as they are.
+
+    `temporal`: its motion modules too; False leaves those that `model` has.
 
     Raises:
         CheckpointError: no such checkpoint, or weights of other sizes.
@@ -28,6 +30,7 @@ def load_initial(model: VideoDiffusion, path: Path, *, tokenizer: VQVAE, tokeniz
     header, weights = read_stage(path, "video_diffusion")
     require_same_schedule(header["config"], model, path)
     require_tokenizer(trained_on(path), tokenizer, path=tokenizer_path, needed_by=str(path))
+    weights = {name: value for name, value in weights.items() if temporal or MOTION_MODULES not in name}
     own = model.state_dict()
     wrong = [
         f"{name} {tuple(weights[name].shape)} → {tuple(own[name].shape)}"

@@ -280,7 +280,8 @@ class VideoDiffusionModule(LightningModule):
         rank_zero_info(str(load_motion_weights(self.model, self.temporal_weights, allow_new=self.allow_new)))
 
     def _load_initial(self, path: Path) -> None:
-        fresh = load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path)
+        theirs = self.temporal_weights in (None, INITIAL)  # else those that were named, or new ones
+        fresh = load_initial(self.model, path, tokenizer=self._require_tokenizer(), tokenizer_path=self.tokenizer_path, temporal=theirs)
         if self.temporal_weights == INITIAL and any(MOTION_MODULES in name for name in fresh):
             raise CheckpointError(f"temporal_weights is `initial`, but {path} has no motion modules: name phase (b)'s, or say `new`.")
 

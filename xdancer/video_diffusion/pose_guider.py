@@ -48,7 +48,11 @@ class PoseGuider(nn.Module):
         self.conv_out = zero_convolution(channels[halvings], out_channels, kernel=3)
 
     def forward(self, pose: PoseBatch, height: int, width: int) -> Float[Tensor, "batchframe channel rows columns"]:
-        hidden = F.silu(self.conv_in(skeleton_pictures(pose, height, width).flatten(0, 1)))
+        return self.read(skeleton_pictures(pose, height, width))
+
+    def read(self, pictures: Float[Tensor, "batch frame 3 height width"]) -> Float[Tensor, "batchframe channel rows columns"]:
+        """The map of skeleton pictures in [0, 1]."""
+        hidden = F.silu(self.conv_in(pictures.flatten(0, 1)))
         for block in self.blocks:
             hidden = F.silu(block(hidden))
         return self.conv_out(hidden)

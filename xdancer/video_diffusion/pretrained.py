@@ -13,6 +13,11 @@ from xdancer.errors import CheckpointError
 from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.video_diffusion.unet import MOTION_MODULES
 
+WIDENED = ("conv_in.weight", "conv_out.weight", "conv_out.bias")
+"""Weights that the helps (the portrait at the input, the gate) give more channels than SD1.5's."""
+TEXT_HALF = ("text_model.", "text_projection.", "logit_scale")
+"""Weights of a whole CLIP that its vision model has no use for."""
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -35,8 +40,8 @@ class LoadReport:
         return f"{self.source}: {self.loaded} tensors loaded{fresh}{wide}{left}"
 
 
-def _from_folder(loader: Any, folder: str | Path, kind: str) -> Any:
-    """`loader.from_pretrained` on a local folder, refusing missing and unexpected weights."""
+def _from_folder(loader: Any, folder: str | Path, kind: str, *, beside: tuple[str, ...] = ()) -> Any:
+    """`loader.from_pretrained` on a local folder, refusing missing and unexpected weights (those that begin as in `beside` may lie there)."""
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} is no {kind} folder (config.json is missing). Give the folder that `save_pretrained` wrote.")
@@ -44,6 +49,7 @@ def _from_folder(loader: Any, folder: str | Path, kind: str) -> Any:
         model, info = loader.from_pretrained(str(folder), output_loading_info=True, local_files_only=True)
     except Exception as error:  # the libraries raise many kinds
         raise CheckpointError(f"{folder} does not load as {kind}: {' '.join(str(error).split())[:300]}") from error
+    info["unexpected_keys"] = [name for name in info.get("unexpected_keys", ()) if not name.startswith(beside)]
     problems = [
         f"{len(info[key])} {key.replace('_keys', '')}" for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info.get(key)
     ]
@@ -66,14 +72,14 @@ def load_autoencoder(folder: str | Path) -> Any:
 
 
 def load_image_encoder(folder: str | Path, *, width: int) -> Any:
-    """A frozen CLIP vision model with projection to `width`.
+    """A frozen CLIP vision model with projection to `width`; of a whole CLIP, as OpenAI's are, the text half is left aside.
 
     Raises:
         CheckpointError: no such folder, weights that do not fit it, or another width.
     """
     from transformers import CLIPVisionModelWithProjection
 
-    encoder = _from_folder(CLIPVisionModelWithProjection, folder, "CLIPVisionModelWithProjection")
+    encoder = _from_folder(CLIPVisionModelWithProjection, folder, "CLIPVisionModelWithProjection", beside=TEXT_HALF)
     if encoder.config.projection_dim != width:
         raise CheckpointError(f"{folder} projects to {encoder.config.projection_dim}, the renderer's cross_attention_dim is {width}.")
     return encoder
@@ -97,6 +103,11 @@ def is_motion_module(name: str) -> bool:
     return MOTION_MODULES in name
 
 
+def _fits_wider(theirs: Tensor, ours: Tensor) -> bool:
+    """Whether ours has more channels, and nothing of theirs would be cut off."""
+    return theirs.dim() == ours.dim() and all(a <= b for a, b in zip(theirs.shape, ours.shape, strict=True))
+
+
 def copy_weights(target: nn.Module, weights: Mapping[str, Tensor], *, source: str, may_be_new: Callable[[str], bool]) -> LoadReport:
     """Copy weights by name.
 
@@ -115,7 +126,7 @@ def copy_weights(target: nn.Module, weights: Mapping[str, Tensor], *, source: st
     lacking = [name for name in new if not may_be_new(name)]
     widened = []
     for name in weights.keys() & own.keys():
-        if name in ("conv_in.weight", "conv_out.weight", "conv_out.bias") and weights[name].shape != own[name].shape:
+        if name in WIDENED and weights[name].shape != own[name].shape and _fits_wider(weights[name], own[name]):
             widened.append(name)
         elif weights[name].shape != own[name].shape:
             unexpected.append(f"{name} {tuple(weights[name].shape)} ≠ {tuple(own[name].shape)}")
@@ -127,10 +138,8 @@ def copy_weights(target: nn.Module, weights: Mapping[str, Tensor], *, source: st
         for name in weights.keys() & own.keys():
             value = weights[name].to(own[name])
             if name in widened:
-                part = tuple(slice(0, min(a, b)) for a, b in zip(value.shape, own[name].shape, strict=True))
-                kept = value[part]
-                value = torch.zeros_like(own[name]) if name == "conv_in.weight" else own[name].clone()
-                value[part] = kept
+                kept, value = value, torch.zeros_like(own[name]) if name == "conv_in.weight" else own[name].clone()
+                value[tuple(slice(0, size) for size in kept.shape)] = kept
             own[name].copy_(value)
     groups = Counter("motion modules" if is_motion_module(name) else name.partition(".")[0] for name in new)
     return LoadReport(source, len(weights), dict(groups), tuple(sorted(widened)))
