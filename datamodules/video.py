@@ -1,5 +1,6 @@
 """Pictures, poses and portraits for stage 3."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         size: (height, width) of the pictures; None keeps the videos' own.
         frame_range: share of every clip that is used, such as (0.0, 0.8); all splits alike.
         val_frame_range: share for validation and test, if another.
+        evaluation_frames: consecutive pictures per sample in validation and test, up to all of the `pose_window`; None = `frames`.
         reference_frame: evaluation's portrait, counted inside the usable range.
         nearest_portrait: portraits whose body stands near the window's, from the frames that are trained on (for clips whose later frames are
             held out): what a dancer's renderer has to add is smaller.
@@ -61,6 +63,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         size: tuple[int, int] | None = None,
         frame_range: tuple[float, float] = (0.0, 1.0),
         val_frame_range: tuple[float, float] | None = None,
+        evaluation_frames: int | None = None,
         reference_frame: int = 0,
         nearest_portrait: bool = False,
         cache_frames: bool = False,
@@ -77,6 +80,9 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
         self.shape = VideoShape(
             frames, consecutive, pose_window, None if size is None else (size[0], size[1]), reference_frame, nearest_portrait
         )
+        self.evaluation_shape = self.shape
+        if evaluation_frames is not None:
+            self.evaluation_shape = replace(self.shape, frames=evaluation_frames, consecutive=True)
         self.cache_bytes = int(cache_gigabytes * 1e9) if cache_frames else 0
         self.latents = latents
 
@@ -103,9 +109,9 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
                     f"{size[0]}×{size[1]}. Give data.init_args.size and the model's config the same height and width."
                 )
         for name in ("temporal_positions", "window_frames") if config.temporal else ():
-            if self.shape.frames > getattr(config, name):
+            if (frames := max(self.shape.frames, self.evaluation_shape.frames)) > getattr(config, name):
                 raise ShardError(
-                    f"data.init_args.frames is {self.shape.frames}, but model.init_args.config.{name} is {getattr(config, name)}: the temporal "
+                    f"data.init_args.frames is {frames}, but model.init_args.config.{name} is {getattr(config, name)}: the temporal "
                     "modules see no more at once. Lower the first or raise the second."
                 )
 
@@ -159,6 +165,7 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
 
     def make_windows(self, reader: ShardReader, *, training: bool, frame_range: tuple[float, float]) -> WindowSet[VideoBatch]:
         return VideoWindows(
-            reader, self.shape, training=training, frame_range=frame_range, seed=self.seed, cache_bytes=self.cache_bytes if training else 0,
+            reader, self.shape if training else self.evaluation_shape, training=training, frame_range=frame_range, seed=self.seed,
+            cache_bytes=self.cache_bytes if training else 0,
             latents=training and LATENTS in reader.derived, portrait_range=self.frame_range if self.shape.nearest_portrait else None,
         )  # fmt: skip

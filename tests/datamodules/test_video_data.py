@@ -69,6 +69,13 @@ def test_evaluation_clips_carry_video(tiny, tmp_path):
     assert [clip.key for clip in data.evaluation_clips(3)] == ["clip-001"]
 
 
+def test_evaluation_shows_all_frames_of_its_windows(root):
+    data = VideoDataModule(train=str(root / "train"), val=str(root / "train"), frames=2, consecutive=False, evaluation_frames=16, size=(16, 16))
+    assert next(iter(data.train_dataloader())).frames.shape[1] == 2
+    batch = next(iter(data.val_dataloader()))
+    assert batch.frame_index[0].tolist() == list(range(16))
+
+
 def test_training_frames_of_a_validation_clip(root):
     """Keypoints move with the frame and grey grows by 2 a frame; the first half is trained on."""
     train = str(root / "train")

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
-from torch.utils.flop_counter import FlopCounterMode
 
+from xdancer.planning.watch import StepWatch
 from xdancer.types import PoseBatch, VideoBatch
 from xdancer.video_diffusion.loss import diffusion_loss
 from xdancer.video_diffusion.model import Portrait, VideoDiffusion, VideoDiffusionConfig
-from xdancer.video_diffusion.reference import ReferenceNet, install_processors
+from xdancer.video_diffusion.reference import ZERO_KEYS, ReferenceNet, install_processors
 from xdancer.video_diffusion.sampling import render_video
 from xdancer.video_diffusion.unet import build_unet2d
 
@@ -116,11 +116,16 @@ def test_guidance_reads_no_zeros_one_by_one(tiny: VideoDiffusionConfig, make_bat
     whole = model.encode_portrait(batch.reference, batch.reference_pose)
     for portrait in (model.drop(whole), model.encode_portrait(batch.reference, batch.reference_pose, keep=torch.zeros(2))):
         motion = model.encode_motion(portrait, codes, None)
-        with FlopCounterMode(display=False) as counter:
+        with StepWatch() as watch:
             predictions.append(model(noisy, steps, portrait, motion))
-        multiplied.append(counter.get_total_flops())
+        multiplied.append(watch.flops)
     torch.testing.assert_close(*predictions, rtol=1e-4, atol=1e-5)
-    assert multiplied[0] < multiplied[1]
+    saved = 0
+    for name, value in whole.features.items():
+        attention, rows = model.unet.get_submodule(name.removesuffix(".processor")), value.shape[1]
+        saved += 2 * 2 * value.numel() * attention.inner_dim  # keys and values of both portraits
+        saved += 2 * 2 * 4 * rows * (rows - ZERO_KEYS) * attention.inner_dim  # what four pictures do with them
+    assert multiplied[1] - multiplied[0] == saved
 
 
 def test_portraits_do_not_mix(tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]) -> None:

@@ -182,6 +182,17 @@ def test_callbacks_render_with_frozen_weights_in_sixteen_bits(
     assert torch.isfinite(trainer.callback_metrics["val/person_psnr"])
 
 
+@pytest.mark.parametrize("guided_by", ["tokens", "pose"])
+def test_what_the_pose_guider_is_shown(
+    guided_by: str, tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path
+) -> None:
+    config = replace(tiny, motion_decoder=False, pose_guider=True, guided_by=guided_by)
+    module, batch = VideoDiffusionModule(config, tokenizer_folder), make_batch(tiny)
+    codes, shown = module.read_motion(batch.pose)
+    assert torch.equal(shown.keypoints, batch.pose.keypoints) == (guided_by == "pose")
+    assert torch.equal(module.read_motion(None, module.tokenizer.encode(batch.pose))[0], codes)
+
+
 def test_codes_of_another_width_are_refused(tiny: VideoDiffusionConfig, tokenizer_folder: Path) -> None:
     with pytest.raises(StageMismatchError, match=r"codes of 30 numbers per frame, this config's codes_width is 180"):
         VideoDiffusionModule(replace(tiny, codes_width=180), tokenizer_folder)

@@ -83,11 +83,13 @@ def render_clip(
         for start, length in ((0, 1), (begin, count))
     )
     driving, device = pose[begin : begin + count], next(renderer.parameters()).device
-    tokens = tokenizer.encode(PoseBatch.from_array(driving).to(device))
+    wanted = PoseBatch.from_array(driving).to(device)
+    tokens = tokenizer.encode(wanted)
+    shown = wanted if renderer.config.guided_by == "pose" else tokenizer.decode(tokens)
     with autocast(device, precision):
         pictures = render_video(
             renderer, reference=to_tensor(portrait).to(device), reference_pose=PoseBatch.from_array(pose[:1]).to(device),
-            codes=tokenizer.codes(tokens), pose=tokenizer.decode(tokens), generator=torch.Generator(device).manual_seed(seed),
+            codes=tokenizer.codes(tokens), pose=shown, generator=torch.Generator(device).manual_seed(seed),
         )  # fmt: skip
     generated = to_pictures(pictures[0].float())
     return VideoItem(

@@ -186,6 +186,7 @@ TABLES: dict[str, Table] = {
         rows={
             "motion decoder": {},
             "pose guider": _NO_DECODER | {f"{MODEL}pose_guider": True},
+            "pose guider, true poses": _NO_DECODER | {f"{MODEL}pose_guider": True, f"{MODEL}guided_by": "pose"},
             "no motion": _NO_DECODER,
             "no ReferenceNet": {f"{MODEL}reference_net": False},
             "ReferenceNet alone": _NO_HELP,

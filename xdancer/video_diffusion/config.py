@@ -54,6 +54,8 @@ class VideoDiffusionConfig:
     motion_heads: int = 8
     pose_guider: bool = False
     """Baseline PG: skeleton picture → small conv net added at the UNet's first convolution."""
+    guided_by: Literal["tokens", "pose"] = "tokens"
+    """What pose guider and limb warp are shown: keypoints decoded from the tokens, or the true ones where there are any ("GT pose + PG")."""
 
     reference_net: bool = True
     """A second UNet reads the portrait; without it nothing but the embedding and the helps tell of the portrait (for ablations)."""

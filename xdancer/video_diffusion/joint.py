@@ -50,7 +50,8 @@ class JointModule(VideoDiffusionModule):
         tokenizer = self._require_tokenizer()
         output = tokenizer(pose)
         self._tokenizer_loss = vqvae_loss(output, target=pose, config=tokenizer.config).total
-        return output.quantized.straight_through.flatten(1).unflatten(0, pose.confidence.shape[:2]), output.pose
+        shown = pose if self.model.config.guided_by == "pose" else output.pose
+        return output.quantized.straight_through.flatten(1).unflatten(0, pose.confidence.shape[:2]), shown
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)

@@ -184,11 +184,12 @@ class VideoDiffusion(nn.Module):
 
     def encode_motion(
         self, portrait: Portrait, codes: Float[Tensor, "batch frame code"], pose: PoseBatch | None, *,
-        frame_index: Int[Tensor, "batch picture"] | None = None,
+        frame_index: Int[Tensor, "batch picture"] | None = None, known: Motion | None = None,
     ) -> Motion:  # fmt: skip
         """Guidance of the frames `frame_index` (default all of them, then at most a window).
 
-        Of more than `window_frames` codes every picture gets the window around it.
+        Of more than `window_frames` codes every picture gets the window around it. `known`: guidance of the same frames for another portrait,
+        of which all that does not depend on the portrait is taken.
 
         Raises:
             XDancerError: this renderer needs keypoints and `pose` is None.
@@ -201,9 +202,10 @@ class VideoDiffusion(nn.Module):
             pose = steadied(pose) if self.config.limb_warp else pose
             rows = torch.arange(len(codes), device=codes.device)[:, None]
             pose = PoseBatch(pose.keypoints[rows, frame_index], pose.confidence[rows, frame_index])
-        decoder = None if self.motion_decoder is None else self.decode_motion(codes, frame_index)
-        guider = None
-        if self.pose_guider is not None and pose is not None:
+        decoder, guider = (None, None) if known is None else (known.decoder, known.guider)
+        if known is None and self.motion_decoder is not None:
+            decoder = self.decode_motion(codes, frame_index)
+        if known is None and self.pose_guider is not None and pose is not None:
             guider = self.pose_guider(pose, *(side * self.config.latent_stride for side in portrait.latents.shape[-2:]))
         inputs, base = self._helps(portrait, pose, decoder, frame_index.shape[1])
         return Motion(decoder, guider, inputs, base)

@@ -108,12 +108,14 @@ class VideoDiffusionModule(LightningModule):
 
     @torch.no_grad()
     def read_motion(self, pose: PoseBatch | None, tokens: MotionTokens | None = None) -> tuple[Tensor, PoseBatch]:
-        """Codes (batch, frame, code) and the keypoints that the tokens stand for."""
+        """Codes (batch, frame, code) and the keypoints that the tokens stand for, or the true ones (`guided_by`)."""
         tokenizer = self._require_tokenizer()
         if tokens is None:
             assert pose is not None
             tokens = tokenizer.encode(pose)
         codes = tokenizer.codes(tokens)
+        if self.model.config.guided_by == "pose" and pose is not None:
+            return codes, pose
         return codes, tokenizer.decode_codes(codes)
 
     def encode_batch(self, batch: VideoBatch, *, drop: float = 0.0) -> tuple[Portrait, Motion]:

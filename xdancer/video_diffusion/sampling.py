@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -49,14 +49,15 @@ class WindowedMotion:
         self.pictures = codes.shape[1] if picked is None else picked.shape[1]
         self._kept: dict[tuple[int, int], Motion] = {}
 
-    def __call__(self, start: int, stop: int, *, keep: bool) -> Motion:
+    def __call__(self, start: int, stop: int, *, keep: bool, known: Motion | None = None) -> Motion:
+        """Of the frames from `start` on; `known` as in `VideoDiffusion.encode_motion`."""
         if (start, stop) in self._kept:
             return self._kept[start, stop]
         if self.picked is not None:
-            motion = self.model.encode_motion(self.portrait, self.codes, self.pose, frame_index=self.picked[:, start:stop])
+            motion = self.model.encode_motion(self.portrait, self.codes, self.pose, frame_index=self.picked[:, start:stop], known=known)
         else:
             pose = None if self.pose is None else self.pose.frames(slice(start, stop))
-            motion = self.model.encode_motion(self.portrait, self.codes[:, start:stop], pose)
+            motion = self.model.encode_motion(self.portrait, self.codes[:, start:stop], pose, known=known)
         if keep:
             self._kept[start, stop] = motion
         return motion
@@ -184,9 +185,10 @@ def _predict(
     """The predictions of some windows, one behind the other in the batch, guided if there is an unconditional branch."""
     timesteps = timestep.expand(len(noisy))
     short = branches[0].pictures <= model.config.window_frames
-    predictions = []
+    predictions, known = [], list[Motion | None]([None] * len(windows))
     for branch in branches:
-        motion = joined_motion([branch(start, stop, keep=short) for start, stop in windows])
+        known = [branch(start, stop, keep=short, known=other) for (start, stop), other in zip(windows, known, strict=True)]
+        motion = joined_motion(cast(list[Motion], known))
         predictions.append(model(noisy, timesteps, repeated_portrait(branch.portrait, len(windows)), motion))
     if len(predictions) == 1:
         return predictions[0]
