@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("xdancer.commands.evaluate:evaluate", "beat, motion and video figures of dances, with nulls"),
     "export": ("xdancer.commands.export:export", "three checkpoints → one model folder"),
     "embedded": ("xdancer.commands.embedded:embedded", "write the embedded data set as shards"),
-    "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of stages 1 and 2: train, measure, tabulate"),
+    "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of the three stages: train, measure, tabulate"),
     "features": ("xdancer.commands.features:features", "add a music feature to shards"),
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "cache-latents": ("xdancer.commands.cache_latents:cache_latents", "run stage 3's frozen networks over the videos of shards once"),

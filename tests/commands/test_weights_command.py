@@ -1,7 +1,9 @@
 """`xdancer weights`: what is listed, what is checked, and a model folder of foreign weights that dances."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +90,36 @@ def test_sd15_and_clip_are_checked_and_found_by_the_configs(tiny: VideoDiffusion
     ):
         assert main(["weights", "import", *arguments]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sd15_and_clip_at_full_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders of the real sizes, written by the libraries in half precision; what is in them does not matter."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPConfig, CLIPModel
+
+    monkeypatch.chdir(tmp_path)
+
+    def write(build: Callable[[], Any], folder: str) -> None:
+        with torch.device("meta"):
+            model = build()
+        model = model.half().to_empty(device="cpu")
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data.zero_()
+        model.save_pretrained(folder)
+
+    vae = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4}
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    write(lambda: UNet2DConditionModel(cross_attention_dim=768, sample_size=64), "sd/unet")
+    write(lambda: AutoencoderKL(**vae, **blocks), "sd/vae")
+    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16, "patch_size": 14}
+    whole = CLIPConfig(
+        projection_dim=768, vision_config={**vision, "projection_dim": 768}, text_config={"hidden_size": 768, "projection_dim": 768}
+    )
+    write(lambda: CLIPModel(whole), "clip")
+    assert main(["weights", "import", "sd15", "sd"]) == 0
+    assert "sd/unet → ReferenceNet: 686 tensors loaded" in capsys.readouterr().out
+    assert main(["weights", "import", "clip", "clip"]) == 0
 
 
 def test_motion_modules_are_checked_and_the_key_is_said(tiny: VideoDiffusionConfig, capsys: pytest.CaptureFixture[str]) -> None:
