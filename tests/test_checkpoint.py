@@ -1,7 +1,7 @@
 """Hand-over of checkpoints: what loads, what is refused, and how the message says it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +129,10 @@ def test_a_resumed_run_with_other_sizes_names_them() -> None:
     with pytest.raises(CheckpointError, match="stage vqvae, this run trains motion_gpt"):
         require_same_config(checkpoint, stage="motion_gpt", config=CONFIG)
     require_same_config({"hyper_parameters": {"stage": "vqvae", "config": asdict(CONFIG)}}, stage="vqvae", config=CONFIG)
+    older = {name: value for name, value in asdict(CONFIG).items() if name != "single_part"}
+    require_same_config({"hyper_parameters": {"stage": "vqvae", "config": older}}, stage="vqvae", config=CONFIG)
+    with pytest.raises(CheckpointError, match="single_part False → True"):
+        require_same_config({"hyper_parameters": {"stage": "vqvae", "config": older}}, stage="vqvae", config=replace(CONFIG, single_part=True))
 
 
 @dataclass(frozen=True)

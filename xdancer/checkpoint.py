@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -146,6 +146,8 @@ def require_tokenizer(expected: str, tokenizer: nn.Module, *, path: Path, needed
 def require_same_config(checkpoint: Mapping[str, Any], *, stage: str, config: Any) -> None:
     """Refuse to resume a Lightning checkpoint of another stage or of other sizes than the ones asked for.
 
+    A key that is younger than the checkpoint stood at its default then.
+
     Raises:
         CheckpointError: names the keys that differ, with both values.
     """
@@ -154,7 +156,8 @@ def require_same_config(checkpoint: Mapping[str, Any], *, stage: str, config: An
         raise CheckpointError(
             f"The checkpoint is of stage {header.get('stage')}, this run trains {stage}. Use another --ckpt_path or --config."
         )
-    stored, asked = _plain(header["config"]), _plain(asdict(config))
+    younger = {field.name: field.default for field in fields(config) if field.default is not MISSING}
+    stored, asked = _plain(younger | header["config"]), _plain(asdict(config))
     different = [f"{key} {stored.get(key)} → {asked.get(key)}" for key in sorted(stored | asked) if stored.get(key) != asked.get(key)]
     if different:
         raise CheckpointError(
