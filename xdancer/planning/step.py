@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,7 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
         _adapt(renderer, run.lora)
     if renderer.pose_guider is not None:
         drawn = torch.zeros(run.batch, run.frames, 3, config.height, config.width)  # pictures of skeletons are drawn without torch
-        renderer.pose_guider.forward = lambda _pose, _height, _width, guider=renderer.pose_guider: guider.read(drawn)
+        renderer.pose_guider.forward = lambda pose, height, width, guider=renderer.pose_guider: guider.read(drawn)
     if run.frozen_bf16:
         shrink_frozen(renderer, torch.bfloat16)
     frozen = AUTOENCODER if isinstance(renderer.image_space, VAESpace) else 0
@@ -131,16 +132,19 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     return renderer, loss, frozen
 
 
+def _added(adapter: nn.Module, _linear: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+    return out + adapter(inputs[0])
+
+
 def _adapt(renderer: VideoDiffusion, lora: LoRAConfig) -> None:
     """What peft's adapters compute and hold; peft itself cannot put them into fake weights."""
     renderer.requires_grad_(False)
     networks = renderer.spatial_unets.values() if lora.reference else (renderer.unet,)
     wanted = [one for unet in networks for name, one in unet.named_modules() if isinstance(one, nn.Linear) and name.endswith(lora.targets)]
     for linear in wanted:
-        linear.lora = nn.Sequential(
-            nn.Linear(linear.in_features, lora.rank, bias=False), nn.Linear(lora.rank, linear.out_features, bias=False)
-        )  # fmt: skip
-        linear.register_forward_hook(lambda module, inputs, out: out + module.lora(inputs[0]))
+        adapter = nn.Sequential(nn.Linear(linear.in_features, lora.rank, bias=False), nn.Linear(lora.rank, linear.out_features, bias=False))
+        linear.add_module("adapter", adapter)
+        linear.register_forward_hook(partial(_added, adapter))
     for parameter in [] if renderer.reference_net is None else renderer.reference_net.unread_parameters():
         parameter.requires_grad_(False)
 

@@ -23,6 +23,7 @@ class LoRAConfig:
     """Whether the ReferenceNet gets them, too."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", tuple(self.targets))
         if self.rank < 1 or not self.targets:
             raise ValueError(f"lora needs rank ≥ 1 and targets, got rank {self.rank} and targets {self.targets}.")
 
