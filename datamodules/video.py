@@ -1,6 +1,7 @@
 """Pictures, poses and portraits for stage 3."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,12 @@ class VideoDataModule(ShardDataModule[VideoBatch]):
                     f"The model draws pictures of {wanted[0]}×{wanted[1]} (model.init_args.config.height × width), {source} gives "
                     f"{size[0]}×{size[1]}. Give data.init_args.size and the model's config the same height and width."
                 )
-        for name in ("temporal_positions", "window_frames") if config.temporal else ():
-            if (frames := max(self.shape.frames, self.evaluation_shape.frames)) > getattr(config, name):
+        asked = {"frames": self.shape.frames, "evaluation_frames": self.evaluation_shape.frames}
+        limits = ("temporal_positions", "window_frames") if config.temporal else ()
+        for name, (key, frames) in product(limits, asked.items()):
+            if frames > getattr(config, name):
                 raise ShardError(
-                    f"data.init_args.frames is {frames}, but model.init_args.config.{name} is {getattr(config, name)}: the temporal "
+                    f"data.init_args.{key} is {frames}, but model.init_args.config.{name} is {getattr(config, name)}: the temporal "
                     "modules see no more at once. Lower the first or raise the second."
                 )
 

@@ -16,7 +16,7 @@ from xdancer.planning.watch import StepWatch
 from xdancer.types import PoseBatch
 from xdancer.video_diffusion.handover import freeze_spatial, shrink_frozen
 from xdancer.video_diffusion.image_space import VAESpace
-from xdancer.video_diffusion.lora import LoRAConfig
+from xdancer.video_diffusion.lora import LoRAConfig, adapt
 from xdancer.video_diffusion.loss import diffusion_loss
 from xdancer.video_diffusion.model import VideoDiffusion, VideoDiffusionConfig
 from xdancer.vqvae.loss import vqvae_loss
@@ -109,7 +109,7 @@ def _renderer(run: Run, config: VideoDiffusionConfig) -> tuple[nn.Module, Callab
     if not run.train_spatial:
         freeze_spatial(renderer)
     if run.lora is not None:
-        _adapt(renderer, run.lora)
+        adapt(renderer, run.lora, partial(_put_adapters, lora=run.lora))
     if renderer.pose_guider is not None:
         drawn = torch.zeros(run.batch, run.frames, 3, config.height, config.width)  # pictures of skeletons are drawn without torch
         renderer.pose_guider.forward = lambda pose, height, width, guider=renderer.pose_guider: guider.read(drawn)
@@ -136,17 +136,13 @@ def _added(adapter: nn.Module, _linear: nn.Module, inputs: tuple[Tensor, ...], o
     return out + adapter(inputs[0])
 
 
-def _adapt(renderer: VideoDiffusion, lora: LoRAConfig) -> None:
+def _put_adapters(network: nn.Module, lora: LoRAConfig) -> None:
     """What peft's adapters compute and hold; peft itself cannot put them into fake weights."""
-    renderer.requires_grad_(False)
-    networks = renderer.spatial_unets.values() if lora.reference else (renderer.unet,)
-    wanted = [one for unet in networks for name, one in unet.named_modules() if isinstance(one, nn.Linear) and name.endswith(lora.targets)]
+    wanted = [module for name, module in network.named_modules() if isinstance(module, nn.Linear) and name.endswith(lora.targets)]
     for linear in wanted:
         adapter = nn.Sequential(nn.Linear(linear.in_features, lora.rank, bias=False), nn.Linear(lora.rank, linear.out_features, bias=False))
         linear.add_module("adapter", adapter)
         linear.register_forward_hook(partial(_added, adapter))
-    for parameter in [] if renderer.reference_net is None else renderer.reference_net.unread_parameters():
-        parameter.requires_grad_(False)
 
 
 class _Projected(nn.Module):

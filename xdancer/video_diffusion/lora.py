@@ -1,8 +1,10 @@
 """Fine-tuning with low-rank adapters (peft): everything stays frozen but two thin matrices beside each attention projection."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lightning_utilities.core.imports import RequirementCache
+from torch import nn
 
 from xdancer.errors import XDancerError
 from xdancer.video_diffusion.model import VideoDiffusion
@@ -42,12 +44,17 @@ def add_adapters(model: VideoDiffusion, config: LoRAConfig) -> None:
         raise XDancerError('model.init_args.lora needs peft: pip install "xdancer[lora]".')
     from peft import LoraConfig, inject_adapter_in_model
 
-    model.requires_grad_(False)
     wanted = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets))  # pyright: ignore[reportArgumentType]
     try:
-        for network in model.spatial_unets.values() if config.reference else (model.unet,):
-            inject_adapter_in_model(wanted, network, adapter_name="dancer")
+        adapt(model, config, lambda network: inject_adapter_in_model(wanted, network, adapter_name="dancer"))
     except ValueError as error:
         raise XDancerError(f"model.init_args.lora.targets {list(config.targets)}: {' '.join(str(error).split())[:200]}") from error
+
+
+def adapt(model: VideoDiffusion, config: LoRAConfig, inject: Callable[[nn.Module], object]) -> None:
+    """Freeze a renderer and let `inject` put adapters into the networks that get them; those that nothing reads stay frozen."""
+    model.requires_grad_(False)
+    for network in model.spatial_unets.values() if config.reference else (model.unet,):
+        inject(network)
     for parameter in [] if model.reference_net is None else model.reference_net.unread_parameters():
         parameter.requires_grad_(False)
