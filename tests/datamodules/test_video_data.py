@@ -103,8 +103,9 @@ RENDERER: dict[str, Any] = {
         ({"motion_decoder": False}, {"size": [64, 64]}, "pictures of 32×32 (model.init_args.config.height × width), data.init_args.size gives"),
         ({"temporal": True, "temporal_positions": 16}, {"frames": 20, "pose_window": 20}, "frames is 20, but {key}.temporal_positions is 16"),
         ({"temporal": True}, {"frames": 20, "pose_window": 20}, "frames is 20, but {key}.window_frames is 16"),
+        ({"temporal": True}, {"evaluation_frames": 20, "pose_window": 20}, ".evaluation_frames is 20, but {key}.window_frames is 16"),
     ],
-    ids=["size of the videos", "size asked for", "positions", "window"],
+    ids=["size of the videos", "size asked for", "positions", "window", "window in evaluation"],
 )
 def test_samples_that_do_not_fit_the_renderer_are_refused(
     model: dict[str, Any], data: dict[str, Any], words: str, root: Path, tiny_checkpoints: dict[str, Path], tmp_path: Path,
