@@ -55,6 +55,9 @@ BODY_LIMBS = (
 )  # fmt: skip
 HAND_LIMBS = tuple((0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1) for finger in range(5) for joint in range(4))
 
+HEIGHT_PATHS = ((NOSE, NECK, RIGHT_HIP, RIGHT_KNEE, RIGHT_ANKLE), (NOSE, NECK, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE))
+"""The two paths whose length is the body height (PAPER.md), right and left side."""
+
 
 def _mirrored_name(name: str) -> str:
     if name.startswith("left_"):

@@ -9,16 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.skeleton import VISIBLE
+from xdancer.skeleton import BODY, HEIGHT_PATHS, VISIBLE
 from xdancer.types import FPS, PoseBatch
 
 FIGURES = ("energy", "density")
 """`energy`: mean speed of the visible body keypoints, body heights a second. `density`: motion beats (minima of that speed) a second."""
 STYLE_STD = 0.5
 """Spread of fresh style embeddings: as large as the music that they are added to."""
-BODY = 18
-BODY_PATHS = ((0, 1, 8, 9, 10), (0, 1, 11, 12, 13))
-"""Nose, neck, hip, knee, ankle of the right and of the left side."""
 BEAT_SIGMA = 2.5
 """Smoothing of the speed before its minima are counted, frames (1/12 s, as in the beat metrics)."""
 
@@ -76,7 +73,7 @@ def absent_like(wish: Tensor) -> Tensor:
 
 def motion_figures(pose: PoseBatch) -> Float[Tensor, "batch figure"]:
     """`FIGURES` of poses at 30 frames per second; NaN where fewer than half of the frames show a body."""
-    places, confidence = pose.keypoints[:, :, :BODY].float(), pose.confidence[:, :, :BODY]
+    places, confidence = pose.keypoints[:, :, BODY].float(), pose.confidence[:, :, BODY]
     seen = confidence >= VISIBLE
     both = seen[:, 1:] & seen[:, :-1]
     steps = (places[:, 1:] - places[:, :-1]).norm(dim=-1) * both
@@ -89,7 +86,7 @@ def motion_figures(pose: PoseBatch) -> Float[Tensor, "batch figure"]:
 def _body_height(places: Tensor, seen: Tensor) -> Float[Tensor, " batch"]:
     """Median over the frames of the path nose–neck–hip–knee–ankle, mean of the visible sides; 1 where none is visible."""
     lengths, whole = [], []
-    for path in BODY_PATHS:
+    for path in HEIGHT_PATHS:
         points = places[:, :, list(path)]
         lengths.append((points[:, :, 1:] - points[:, :, :-1]).norm(dim=-1).sum(-1))
         whole.append(seen[:, :, list(path)].all(-1))

@@ -179,7 +179,7 @@ class VideoDiffusion(nn.Module):
         absent = self.config.dropped_reference == "absent"
         features: ReferenceFeatures = {}
         if not absent and portrait.features:
-            features = {name: torch.zeros_like(value) for name, value in portrait.features.items()} | {ALL_ZERO: zero}
+            features = {name: value.new_zeros(()).expand_as(value) for name, value in portrait.features.items()} | {ALL_ZERO: zero}
         return replace(portrait, embedding=torch.zeros_like(portrait.embedding), features=features, keep=zero)
 
     def encode_motion(
