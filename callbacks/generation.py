@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,13 +27,20 @@ class GenerationCallback(Callback):
 
     Args:
         every_n_validations: 1 = in each.
+        every_n_steps: instead, in the first validation that many optimiser steps after the last one with figures.
+        budget_seconds: of one `measure` on each rank; what does not fit in is left out, and the logged n says how much was measured.
     """
 
-    def __init__(self, *, every_n_validations: int = 1) -> None:
-        if every_n_validations < 1:
-            raise ValueError(f"every_n_validations must be at least 1, got {every_n_validations}.")
-        self.every_n_validations = every_n_validations
+    def __init__(self, *, every_n_validations: int = 1, every_n_steps: int | None = None, budget_seconds: float | None = None) -> None:
+        for name, value in (("every_n_validations", every_n_validations), ("every_n_steps", every_n_steps)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if budget_seconds is not None and budget_seconds <= 0:
+            raise ValueError(f"budget_seconds must be more than 0, got {budget_seconds}.")
+        self.every_n_validations, self.every_n_steps, self.budget_seconds = every_n_validations, every_n_steps, budget_seconds
         self._validations = 0
+        self._last_step: int | None = None
+        self._began = 0.0
         self._state: bool | None = None  # None: not measured yet, else whether it succeeded
         self._told: set[str] = set()
 
@@ -53,18 +61,35 @@ class GenerationCallback(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        if self._due():
+        if self._due(trainer):
             self._measure_once(trainer, pl_module)  # a rank without a batch, or a loader without a length
             if trainer.strategy.reduce_boolean_decision(bool(self._state), all=True):
                 self._log(pl_module)
             self._state = None
+            self._last_step = trainer.global_step
         self._validations += 1
 
-    def _due(self) -> bool:
-        return self._validations % self.every_n_validations == 0
+    def state_dict(self) -> dict[str, Any]:
+        return {"validations": self._validations, "last_step": self._last_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._validations, self._last_step = state_dict["validations"], state_dict["last_step"]
+
+    def _due(self, trainer: Trainer) -> bool:
+        if self.every_n_steps is None:
+            return self._validations % self.every_n_validations == 0
+        return self._last_step is None or trainer.global_step - self._last_step >= self.every_n_steps
+
+    def within_budget(self, done: int, total: int, what: str) -> bool:
+        """Whether there is time for the next sample; if not, that is said once. The first is always measured."""
+        if self.budget_seconds is None or not done or time.monotonic() - self._began < self.budget_seconds:
+            return True
+        self._say(f"{type(self).__name__}: the budget of {self.budget_seconds:g} s is spent after {done} of {total} {what}.")
+        return False
 
     def _measure_once(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._state is None and self._due() and not trainer.sanity_checking:
+        if self._state is None and self._due(trainer) and not trainer.sanity_checking:
+            self._began = time.monotonic()
             try:
                 with isolate_rng():
                     self.measure(trainer, pl_module)
@@ -82,8 +107,10 @@ class GenerationCallback(Callback):
         pl_module.log_dict({name: value for name, value in figures.items() if math.isfinite(value)}, sync_dist=True)
 
     def _tell(self, error: Exception) -> None:
-        """Say each reason once."""
-        reason = f"{type(self).__name__}: no figures in this validation: {type(error).__name__}: {error}"
+        self._say(f"{type(self).__name__}: no figures in this validation: {type(error).__name__}: {error}")
+
+    def _say(self, reason: str) -> None:
+        """Each reason once."""
         if reason not in self._told:
             self._told.add(reason)
             log.warning(reason)

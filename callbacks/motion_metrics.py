@@ -32,11 +32,16 @@ class MotionMetrics(GenerationCallback):
         seconds: length of each dance, at most the clip's.
         batch_size: dances generated at once.
         every_n_validations: 1 = in each.
+        every_n_steps: instead, so many optimiser steps apart at least.
+        budget_seconds: for dancing and measuring, on each rank.
         seed: equal seeds give equal dances, so that figures of two validations differ by training only.
     """
 
-    def __init__(self, clips: int = 24, *, seconds: float = 8.0, batch_size: int = 8, every_n_validations: int = 1, seed: int = 0) -> None:
-        super().__init__(every_n_validations=every_n_validations)
+    def __init__(
+        self, clips: int = 24, *, seconds: float = 8.0, batch_size: int = 8, every_n_validations: int = 1, every_n_steps: int | None = None,
+        budget_seconds: float | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(every_n_validations=every_n_validations, every_n_steps=every_n_steps, budget_seconds=budget_seconds)
         self.clips, self.seconds, self.batch_size, self.seed = clips, seconds, batch_size, seed
         self._samples: list[ClipSample] | None = None
 
@@ -46,6 +51,8 @@ class MotionMetrics(GenerationCallback):
         self._start(pl_module.device)
         mine = sorted(list(enumerate(self._samples))[trainer.global_rank :: trainer.world_size], key=lambda item: item[1].frames)
         for first in range(0, len(mine), self.batch_size):
+            if not self.within_budget(first, len(mine), "dances"):
+                break
             group = mine[first : first + self.batch_size]
             for (number, clip), generated in zip(group, self._generate(pl_module, [clip for _, clip in group]), strict=True):
                 self._update(number, clip, generated)

@@ -33,6 +33,8 @@ class VideoMetrics(GenerationCallback):
         steps: sampling steps; None = the model's.
         guidance: guidance scale; None = the model's.
         every_n_validations: 1 = in each.
+        every_n_steps: instead, so many optimiser steps apart at least.
+        budget_seconds: for rendering and measuring, on each rank.
         perceptual: LPIPS of the whole pictures.
         nearest: the null row `_nearest`.
         seed: of the starting noise, equal in all validations.
@@ -40,9 +42,9 @@ class VideoMetrics(GenerationCallback):
 
     def __init__(
         self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, every_n_validations: int = 1,
-        perceptual: bool = False, nearest: bool = False, seed: int = 0,
+        every_n_steps: int | None = None, budget_seconds: float | None = None, perceptual: bool = False, nearest: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(every_n_validations=every_n_validations)
+        super().__init__(every_n_validations=every_n_validations, every_n_steps=every_n_steps, budget_seconds=budget_seconds)
         self.windows, self.steps, self.guidance, self.seed = windows, steps, guidance, seed
         self.perceptual, self.nearest = perceptual, nearest
         self._features = AlexWindowFeatures()
@@ -55,7 +57,7 @@ class VideoMetrics(GenerationCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: VideoBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         wanted = -(-self.windows // trainer.world_size) - sum(len(kept.frames) for kept in self._kept)
-        if wanted > 0 and self._due() and not trainer.sanity_checking:
+        if wanted > 0 and self._due(trainer) and not trainer.sanity_checking:
             self._kept.append(first_items(batch, wanted))
         super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
@@ -67,7 +69,9 @@ class VideoMetrics(GenerationCallback):
         nothing = torch.zeros(0, self._features.width, device=device)
         self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
         module: Any = pl_module
-        for batch in self._kept:
+        for done, batch in enumerate(self._kept):
+            if not self.within_budget(done, len(self._kept), "batches"):
+                break
             with step_precision(trainer):
                 sample: VideoSample = module.generate(
                     batch.reference, batch.reference_pose, pose=batch.pose, steps=self.steps, guidance=self.guidance, seed=self.seed,

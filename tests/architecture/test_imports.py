@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "pose": {"audio", "media"},
     "media": {"audio", "pose"},
     "embedded": {"data", "audio", "pose", "media"},
-    "importers": {"data"},
+    "importers": {"data", "pose"},
     "prepare": {"data", "audio", "pose", "media"},
     "metrics": {"pose", "audio"},
     "pipelines": {*STAGES, "audio", "pose", "media", "checkpoint"},

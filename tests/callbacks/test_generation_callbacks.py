@@ -188,6 +188,26 @@ def test_every_n_validations_and_no_figures_from_the_sanity_check(tmp_path: Path
     assert len(dancer.weights_seen) == 2
 
 
+def test_every_n_steps_counts_from_the_last_measurement_also_after_a_resume(tmp_path: Path) -> None:
+    dancer, metrics = Dancer(), MotionMetrics(2, every_n_steps=8)
+    trainer(tmp_path, metrics, max_epochs=4).fit(dancer, datamodule=Data())  # validations at steps 4, 8, 12, 16
+    assert len(dancer.weights_seen) == 2  # at 4 and at 12
+    again = MotionMetrics(2, every_n_steps=8)
+    again.load_state_dict(metrics.state_dict())
+    assert (again._last_step, again._validations) == (12, 4)
+
+
+def test_a_spent_budget_leaves_the_rest_out_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = trainer(tmp_path, MotionMetrics(6, batch_size=2, budget_seconds=1e-6))
+    with caplog.at_level(logging.WARNING):
+        run.validate(Dancer(), datamodule=Data(), verbose=False)
+    assert float(run.callback_metrics["val/beat_clips"]) == 2
+    assert "MotionMetrics: the budget of 1e-06 s is spent after 2 of 6 dances." in caplog.messages
+    run = trainer(tmp_path, MotionMetrics(6, batch_size=2, budget_seconds=600))
+    run.validate(Dancer(), datamodule=Data(), verbose=False)
+    assert float(run.callback_metrics["val/beat_clips"]) == 6
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_samples_come_from_the_averaged_weights(tmp_path: Path, first: bool) -> None:
     averaging, metrics = EMAWeightAveraging(decay=0.999), MotionMetrics(2)
@@ -246,6 +266,8 @@ def test_samples_of_the_renderer_show_portrait_pose_result_and_truth(tmp_path: P
 def test_wrong_cadence_is_refused() -> None:
     with pytest.raises(ValueError, match="every_n_validations must be at least 1, got 0"):
         GenerationCallback(every_n_validations=0)
+    with pytest.raises(ValueError, match="budget_seconds must be"):
+        GenerationCallback(budget_seconds=0.0)
 
 
 def test_two_ranks_give_the_figures_of_one(tmp_path: Path) -> None:
