@@ -92,3 +92,102 @@ def test_clothes_find_their_own_portrait() -> None:
     assert np.mean([rank == 0 for rank in ranks]) < 0.3
     assert max(ranks) <= 15
     assert rec.clothes_ranks([portraits[0]] * 20, [portraits[0]] * 20, names) == [15] * 20
+
+
+def test_ssim_is_that_of_torchmetrics_on_pictures_in_zero_to_one() -> None:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    target = torch.rand(18, 3, 32, 40) * 2 - 1  # more than one piece
+    predicted = (target + 0.3 * torch.randn_like(target)).clamp(-1, 1)
+    whole = structural_similarity_index_measure((predicted + 1) / 2, (target + 1) / 2, data_range=1.0)
+    assert isinstance(whole, torch.Tensor)
+    assert rec.ssim(predicted, target) == pytest.approx(float(whole), abs=1e-6)
+    assert rec.ssim(target, target) == pytest.approx(1)
+    full = structural_similarity_index_measure((predicted + 1) / 2, (target + 1) / 2, data_range=1.0, return_full_image=True)[1]
+    region = torch.zeros(18, 32, 40, dtype=torch.bool)
+    region[:, 4:9, 7:20] = True
+    assert rec.ssim(predicted, target, region) == pytest.approx(float(full[:, :, 4:9, 7:20].mean()), abs=1e-6)
+    assert rec.ssim_map(predicted, target).shape == (18, 32, 40)
+
+
+def test_ssim_of_flat_pictures_is_the_ratio_of_their_means() -> None:
+    """Without contrast only the luminance term is left: (2ab + c) / (a² + b² + c) on [0, 1]."""
+    dark, bright = torch.full((1, 3, 16, 16), -0.5), torch.full((1, 3, 16, 16), 0.5)
+    a, b, c = 0.25, 0.75, 0.01**2
+    assert rec.ssim(dark, bright) == pytest.approx((2 * a * b + c) / (a * a + b * b + c), abs=1e-3)
+
+
+def test_ssim_needs_its_window_and_a_region() -> None:
+    target = torch.zeros(2, 3, 10, 40)
+    assert np.isnan(rec.ssim(target, target))
+    assert rec.ssim_map(target, target).isnan().all()
+    large = torch.zeros(2, 3, 12, 12)
+    assert np.isnan(rec.ssim(large, large, torch.zeros(2, 12, 12, dtype=torch.bool)))
+    assert np.isnan(rec.ssim(large[:0], large[:0]))
+
+
+def test_decibels() -> None:
+    assert rec.decibels(0.04) == pytest.approx(20)
+    assert rec.decibels(0.0) == float("inf")
+
+
+def vgg_trunk(path: Path) -> Path:
+    """A VGG16 of random weights, as torchvision names and stores it."""
+    widths, state, inner = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0), {}, 3
+    place = 0
+    for width in widths:
+        if not width:
+            place += 1  # pooling
+            continue
+        state[f"features.{place}.weight"] = torch.randn(width, inner, 3, 3) * (2 / (9 * inner)) ** 0.5
+        state[f"features.{place}.bias"] = torch.zeros(width)
+        inner, place = width, place + 2
+    state["classifier.0.weight"] = torch.zeros(2, 2)
+    torch.save(state, path)
+    return path
+
+
+def test_lpips_by_vgg_from_files(tmp_path: Path) -> None:
+    from xdancer.metrics.perceptual import vgg_lpips
+
+    network = vgg_lpips(vgg_trunk(tmp_path / "vgg16.pth"))
+    a, b = torch.rand(2, 2, 3, 48, 48) * 2 - 1
+    assert network(a, a).eq(0).all()
+    assert torch.allclose(network(a, b), network(b, a))
+    assert (network(a, b) > 0.01).all()
+    assert network(a, a + 0.05 * (b - a)).mean() < network(a, b).mean()
+
+
+def test_vgg_weights_that_are_missing_or_of_another_network_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xdancer.errors import CheckpointError
+    from xdancer.metrics.perceptual import vgg_lpips
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"vgg16-397923af\.pth: LPIPS by VGG needs torchvision's VGG16"):
+        vgg_lpips()
+    torch.save({"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other\.pth and the LPIPS heads do not fit VGG16"):
+        vgg_lpips(tmp_path / "other.pth")
+
+
+def test_lpips_by_vgg_equals_torchmetrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network on the same trunk, laid out as torchvision does."""
+    from torch import nn
+    from torchmetrics.functional.image import lpips as theirs
+
+    from xdancer.metrics.perceptual import vgg_lpips
+
+    path = vgg_trunk(tmp_path / "vgg16.pth")
+    layers: list[nn.Module] = []
+    inner = 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        layers += [nn.Conv2d(inner, width, 3, padding=1), nn.ReLU()] if width else [nn.MaxPool2d(2)]
+        inner = width or inner
+    trunk = nn.Sequential(*layers)
+    state = torch.load(path, weights_only=True)
+    trunk.load_state_dict({name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")})
+    monkeypatch.setattr(theirs, "_get_tv_model_features", lambda net, pretrained: trunk)
+    oracle = theirs._LPIPS(net="vgg")
+    a, b = torch.rand(2, 2, 3, 48, 48) * 2 - 1
+    found = oracle(a, b)
+    assert torch.allclose(vgg_lpips(path)(a, b), found.flatten(), rtol=1e-3, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Self-driven reconstruction: PSNR by region, LPIPS, the null rows every value stands beside, and clothes retrieval.
+"""Self-driven reconstruction: PSNR and SSIM by region, LPIPS, the null rows every value stands beside, and clothes retrieval.
 
 Pictures are float tensors (frame, 3, height, width), RGB in [-1, 1]. The null rows exist because a still picture of the right person
 on the right background already scores 23 dB over the whole picture.
@@ -17,7 +17,9 @@ from xdancer import skeleton as sk
 from xdancer.metrics.perceptual import lpips
 from xdancer.skeleton import VISIBLE
 
-__all__ = ["clothes_colours", "clothes_ranks", "lpips", "null_rows", "person_region", "psnr", "unit_pictures"]
+__all__ = [
+    "clothes_colours", "clothes_ranks", "decibels", "lpips", "null_rows", "person_region", "psnr", "ssim", "ssim_map", "unit_pictures",
+]  # fmt: skip
 
 DILATION = 2
 """Pixels by which the person region grows, so that soft edges count as person."""
@@ -51,8 +53,12 @@ def psnr(
     error = error if region is None else error[region]
     if not error.numel():
         return float("nan")
-    mean = float(error.mean())
-    return 10 * float(np.log10(4 / mean)) if mean > 0 else float("inf")
+    return decibels(float(error.mean()))
+
+
+def decibels(error: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error of pictures in [-1, 1], dB; infinite for no error."""
+    return 10 * float(np.log10(4 / error)) if error > 0 else float("inf")
 
 
 def null_rows(
@@ -126,3 +132,39 @@ def clothes_ranks(
         own = np.linalg.norm(query - portraits[i])
         ranks.append(sum(bool(np.linalg.norm(query - portraits[other]) <= own) for other in chosen))
     return ranks
+
+
+SSIM_WINDOW = 11
+"""Side of SSIM's Gaussian window (σ 1.5); smaller pictures have no SSIM."""
+
+
+@torch.no_grad()
+def ssim_map(
+    predicted: Float[Tensor, "frame 3 height width"], target: Float[Tensor, "frame 3 height width"]
+) -> Float[Tensor, "frame height width"]:
+    """Structural similarity around every pixel, mean over the three channels, 1 = same (Wang et al. 2004, by torchmetrics).
+
+    Pictures come in [-1, 1] and are taken to [0, 1] first: SSIM compares local means by their ratio, which a shifted range changes. NaN for
+    pictures smaller than the window.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    size = predicted.shape[2:]
+    if min(size) < SSIM_WINDOW or not len(predicted):
+        return predicted.new_full((len(predicted), *size), float("nan"))
+    maps = []
+    for own, real in zip(predicted.split(16), target.split(16), strict=True):
+        found = structural_similarity_index_measure((own + 1) / 2, (real + 1) / 2, data_range=1.0, return_full_image=True)
+        maps.append(found[1].mean(dim=1))
+    return torch.cat(maps)
+
+
+def ssim(
+    predicted: Float[Tensor, "frame 3 height width"],
+    target: Float[Tensor, "frame 3 height width"],
+    region: Bool[Tensor, "frame height width"] | None = None,
+) -> float:
+    """Mean of `ssim_map` over all frames, or over the region; NaN for an empty one."""
+    values = ssim_map(predicted, target).double()
+    values = values if region is None else values[region]
+    return float(values.mean()) if values.numel() else float("nan")
