@@ -21,10 +21,6 @@ BROKEN_VISIBLE, BROKEN_TORSO = 0.6, (0.4, 1.6)
 """Bounds of `broken_share`."""
 
 HEAD_POINTS = list(sk.PART_KEYPOINTS[sk.BodyPart.HEAD])
-_SIDES = (
-    (sk.NOSE, sk.NECK, sk.RIGHT_HIP, sk.RIGHT_KNEE, sk.RIGHT_ANKLE),
-    (sk.NOSE, sk.NECK, sk.LEFT_HIP, sk.LEFT_KNEE, sk.LEFT_ANKLE),
-)
 _HANDS = (sk.LEFT_HAND, sk.RIGHT_HAND)
 
 
@@ -39,8 +35,8 @@ def body_height(pose: Float[NDArray, "frame 60 3"]) -> float:
     A side counts in a frame when its five points are visible. NaN when no side is visible in any frame (a clip without legs has no body height:
     errors in per cent of it are NaN too), or when the path has no length.
     """
-    lengths = np.full((len(pose), len(_SIDES)), np.nan)
-    for column, points in enumerate(_SIDES):
+    lengths = np.full((len(pose), len(sk.HEIGHT_PATHS)), np.nan)
+    for column, points in enumerate(sk.HEIGHT_PATHS):
         path = pose[:, points, :2].astype(np.float64)
         seen = visible(pose)[:, points].all(axis=1)
         lengths[seen, column] = np.linalg.norm(np.diff(path[seen], axis=1), axis=-1).sum(axis=1)
@@ -174,15 +170,18 @@ def nearest_poses(pose: Float[NDArray, "frame 60 3"], pool: Float[NDArray, "othe
     return sk.body_distances(pose, pool).argmin(1)
 
 
-def frame_speed(keypoints: Float[NDArray, "frame 60 2"], confidence: Float[NDArray, "frame 60"]) -> Float[NDArray, "pair"]:
-    """Mean speed of the 18 body joints between neighbouring frames, in units per frame; entry t lies at t + ½ frames.
+def frame_speed(keypoints: Float[NDArray, "frame joint axis"], confidence: Float[NDArray, "frame joint"]) -> Float[NDArray, "pair"]:
+    """Mean speed of the body joints between neighbouring frames, in units per frame; entry t lies at t + ½ frames.
 
-    The mean is over joints visible in both frames, because a held missing point has speed 0 and then jumps; pairs without any are interpolated
-    from their neighbours in time, and are NaN throughout when the clip shows no joint at all.
+    Of 60 keypoints the first 18 are the body; of any other skeleton every joint counts. The coordinates may be 2D or 3D. The mean is over
+    joints visible in both frames, because a held missing point has speed 0 and then jumps; pairs without any are interpolated
+    from their neighbours in time, and are NaN throughout when the clip shows no joint at all. A joint at NaN is not visible.
     """
-    steps = np.linalg.norm(np.diff(keypoints[:, sk.BODY].astype(np.float64), axis=0), axis=-1)
-    seen = confidence[:, sk.BODY] >= VISIBLE
-    both = seen[1:] & seen[:-1]
+    joints = sk.BODY if keypoints.shape[1] == sk.KEYPOINT_COUNT else slice(None)
+    change = np.diff(keypoints[:, joints].astype(np.float64), axis=0)
+    steps = np.sqrt(sum(change[..., axis] ** 2 for axis in range(change.shape[-1])))  # a third of the time of linalg.norm
+    seen = confidence[:, joints] >= VISIBLE
+    both = seen[1:] & seen[:-1] & np.isfinite(steps)
     count = both.sum(axis=1)
     known = count > 0
     if not known.any():
