@@ -56,14 +56,18 @@ CATALOGUE = (
     ),
     OutsideWeights(
         "I3D, Kinetics-400", "universome/stylegan-v (i3d_torchscript.pt) or wilson1yan/VideoGPT (i3d_pretrained_400.pt)", "Apache-2.0",
-        "0.05 GB", "FVD, protocols styleganv2048 and disco16", "xdancer evaluate … --protocol styleganv2048 --weights FILE",
+        "0.05 GB", "FVD, protocols styleganv2048 and disco16", "xdancer evaluate … --protocol styleganv2048 --network-weights FILE",
     ),
     OutsideWeights(
         "3D-ResNet-50, Kinetics", "kenshohara/3D-ResNets-PyTorch (resnet-50-kinetics.pth)", "MIT", "0.2–0.4 GB", "FID-VID, protocol fidvid16",
-        "xdancer evaluate … --protocol fidvid16 --weights FILE",
+        "xdancer evaluate … --protocol fidvid16 --network-weights FILE",
     ),
     OutsideWeights(
         "VideoMAE", "MCG-NJU/videomae-base-finetuned-ssv2 (or a larger one)", "CC-BY-NC-4.0", "0.4–2.5 GB",
-        "content-debiased distance, protocol cd-fvd", "xdancer evaluate … --protocol cd-fvd --weights FOLDER",
+        "content-debiased distance, protocol cd-fvd", "xdancer evaluate … --protocol cd-fvd --network-weights FOLDER",
+    ),
+    OutsideWeights(
+        "ArcFace, ONNX", "deepinsight/insightface (buffalo_l: w600k_r50.onnx)", "non-commercial research", "0.2 GB",
+        "likeness of faces; the network in the package tells people apart less well", "xdancer evaluate … --face-weights FILE",
     ),
 )  # fmt: skip
