@@ -1,5 +1,6 @@
 """Beat, speed and distance figures of generated dances during the validation of stage 2."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from callbacks.generation import GenerationCallback
 from xdancer.metrics.beat_alignment import Protocol
 from xdancer.metrics.beat_metric import BeatAlignment
 from xdancer.metrics.frechet import FeatureDistances
+from xdancer.metrics.lag_null import Synchrony, envelope_of_features
 from xdancer.metrics.means import Means
 from xdancer.metrics.motion_table import KINETIC_WIDTH, beat_clip, kinetic_windows
 from xdancer.metrics.pose import body_height, frozen, mean_speed
@@ -22,10 +24,10 @@ PROTOCOLS: tuple[Protocol, ...] = ("seconds", "bailando60")
 class MotionMetrics(GenerationCallback):
     """Dances sampled (not teacher-forced) from the first pose of validation clips, against the clips' beats and poses.
 
-    Logs `val/beat_f1` (protocol `seconds`) with `_null`, `_z` and `_ground_truth`, `val/bas_bailando60` with `_null`, `val/speed_ratio`,
-    `val/frozen_share`, `val/motion_beats_per_second`, `val/music_beats_per_second`, `val/kernel_kinetic32` with `_low` and `_high`, from 540
-    windows on `val/frechet_kinetic32`, and the number of clips `val/beat_clips`. Definitions: `xdancer.metrics`. The clips are shared
-    among the ranks.
+    Logs `val/beat_f1` (protocol `seconds`) with `_null`, `_z` and `_ground_truth`, `val/bas_bailando60` with `_null`, where the clips carry
+    the `librosa` features `val/brake_sync_percentile` and `val/brake_sync_z` (of the set), `val/speed_ratio`, `val/frozen_share`,
+    `val/motion_beats_per_second`, `val/music_beats_per_second`, `val/kernel_kinetic32` with `_low` and `_high`, from 540 windows on
+    `val/frechet_kinetic32`, and the number of clips `val/beat_clips`. Definitions: `xdancer.metrics`. The clips are shared among the ranks.
 
     Args:
         clips: how many, evenly spread over the validation split; with fewer than about 20 the z-score says more than F1.
@@ -63,6 +65,8 @@ class MotionMetrics(GenerationCallback):
         songs = [(np.asarray(clip.meta["beats"], np.float64), clip.meta["tempo"]) for clip in self._samples]
         self._beats: dict[Protocol, BeatAlignment] = {protocol: BeatAlignment(protocol, songs=songs).to(device) for protocol in PROTOCOLS}
         self._true_beats = BeatAlignment("seconds").to(device)
+        heard = any("librosa" in clip.features for clip in self._samples)
+        self._sync = Synchrony().to(device) if heard else None
         self._means = Means(["speed", "true_speed", "frozen"]).to(device)
         self._distances = FeatureDistances(KINETIC_WIDTH).to(device)
         nothing = torch.zeros(0, KINETIC_WIDTH, device=device)
@@ -88,6 +92,8 @@ class MotionMetrics(GenerationCallback):
         for protocol, metric in self._beats.items():
             metric.update(beat_clip(generated, beats, tempo, protocol))
         self._true_beats.update(beat_clip(true, beats, tempo, "seconds"))
+        if self._sync is not None and "librosa" in clip.features:
+            self._sync.update(generated, envelope_of_features(clip.features["librosa"])[: len(generated)], FPS)
         self._means.update({"speed": mean_speed(generated), "true_speed": mean_speed(true), "frozen": float(frozen(generated, true))})
         height = body_height(true)
         if np.isfinite(height):
@@ -96,10 +102,13 @@ class MotionMetrics(GenerationCallback):
 
     def collect(self) -> Mapping[str, float]:
         beats, bas, true = self._beats["seconds"].compute(), self._beats["bailando60"].compute(), self._true_beats.compute()
+        sync = {} if self._sync is None else self._sync.compute()
         means, distances = self._means.compute(), self._distances.compute()
         return {
             "val/beat_f1": beats["f1"], "val/beat_f1_null": beats["null"], "val/beat_f1_z": beats["z"], "val/beat_f1_ground_truth": true["f1"],
             "val/beat_clips": beats["clips"], "val/bas_bailando60": bas["value"], "val/bas_bailando60_null": bas["null"],
+            "val/brake_sync_percentile": sync.get("percentile", math.nan),
+            "val/brake_sync_z": sync.get("set_z", math.nan),
             "val/motion_beats_per_second": beats["motion_beats_per_second"],
             "val/music_beats_per_second": beats["music_beats_per_second"],
             "val/speed_ratio": means["speed"] / means["true_speed"] if means["true_speed"] else float("nan"),

@@ -203,7 +203,7 @@ def test_a_spent_budget_leaves_the_rest_out_and_says_so(tmp_path: Path, caplog: 
         run.validate(Dancer(), datamodule=Data(), verbose=False)
     assert float(run.callback_metrics["val/beat_clips"]) == 2
     assert "MotionMetrics: the budget of 1e-06 s is spent after 2 of 6 dances." in caplog.messages
-    run = trainer(tmp_path, MotionMetrics(6, batch_size=2, budget_seconds=600))
+    run = trainer(tmp_path, MotionMetrics(6, batch_size=2, budget_seconds=600.0))
     run.validate(Dancer(), datamodule=Data(), verbose=False)
     assert float(run.callback_metrics["val/beat_clips"]) == 6
 

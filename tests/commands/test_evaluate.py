@@ -11,6 +11,7 @@ import pytest
 from xdancer.__main__ import main
 from xdancer.commands.evaluate import evaluate
 from xdancer.evaluation.folder import read_motion_items, write_motion_item
+from xdancer.media import write_video
 from xdancer.metrics.tables import MotionItem, evaluate_motion
 
 
@@ -31,12 +32,47 @@ def test_the_table_of_a_folder_is_that_of_the_library(dances: Path, tmp_path: Pa
     said = capsys.readouterr().out
     assert "device cpu, precision fp32, detector none" in said
     assert "gpt/beat_f1" in said
-    figures = json.loads(path.read_text())
+    found = json.loads(path.read_text())
+    figures = found["held_out"]
     assert figures == evaluate_motion(read_motion_items(dances))
     assert figures["n/gpt"] == 3
+    assert found["manifest"]["command"].startswith("xdancer ")
+    assert found["manifest"]["versions"]["xdancer"]
     (dances.parent / "demo").mkdir()
     dances.rename(dances.parent / "demo" / "evaluation")
-    assert evaluate(generated=dances.parent / "demo", detector="none", device="cpu") == figures
+    assert evaluate(generated=dances.parent / "demo", detector="none", device="cpu")["held_out"] == figures
+
+
+def test_an_evaluation_folder_has_a_page_with_null_rows(dances: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    found = evaluate(generated=dances, null=["frozen", "locked"], html=page, detector="none", device="cpu")
+    assert set(found["figures"]) == {"generated", "real", "frozen", "locked"}
+    assert found["figures"]["frozen"]["speed"] == 0
+    assert found["held_out"]["n/gpt"] == 3
+    text = page.read_text()
+    for part in ("Held-out figures", "gpt/beat_f1", "locked", "motion/clip0", "<svg", "data:video/mp4"):
+        assert part in text, part
+
+
+def test_folders_of_anybody_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("theirs", "true"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            frames = rng.integers(0, 255, (1, 32, 32, 3)) + np.arange(48)[:, None, None, None] % (7 + number)
+            write_video(tmp_path / name / f"clip{number}.mp4", iter(frames.clip(0, 255).astype(np.uint8)), fps=30.0)
+    flags = ["--generated", str(tmp_path / "theirs"), "--real", str(tmp_path / "true"), "--null", "[copy,mean]", "--detector", "none"]
+    outputs = ["--json", str(tmp_path / "f.json"), "--html", str(tmp_path / "f.html"), "--cache", str(tmp_path / "cache")]
+    assert main(["evaluate", *flags, *outputs, "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "kernel_alex16@xdancer16" in said
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert set(found["figures"]) == {"generated", "real", "copy", "mean"}
+    assert found["figures"]["copy"]["ssim"] > found["figures"]["generated"]["ssim"]
+    assert found["manifest"]["protocol"]["frames"] == 16
+    assert found["distances"]["generated"][0]["n_real"] == 9
+    assert "xdancer16" in (tmp_path / "f.html").read_text()
+    assert list((tmp_path / "cache").glob("*.safetensors"))
 
 
 def test_a_model_is_measured_on_held_out_shards(tiny: ModuleType, tiny_models: Path, tmp_path: Path) -> None:
@@ -47,13 +83,13 @@ def test_a_model_is_measured_on_held_out_shards(tiny: ModuleType, tiny_models: P
     data = tiny.write_split(tmp_path / "test", clips)
     figures = evaluate(
         model=tiny_models, data=data, train=data, out=tmp_path / "out", video_frames=16, detector="none", device="cpu", json=tmp_path / "f.json"
-    )
+    )["held_out"]
     assert figures["n/gpt"] == figures["n/gpt_swapped"] == figures["n/video"] == 2
     assert figures["n/video_frames"] == 32
     assert figures["video/person_psnr"] is not None
     assert figures["video/person_psnr_mean"] is not None
     assert figures["video/pck"] is None
-    assert evaluate(generated=tmp_path / "out", detector="none", device="cpu") == figures
+    assert evaluate(generated=tmp_path / "out", detector="none", device="cpu")["held_out"] == figures
     with pytest.raises(Exception, match="holds dances already"):
         evaluate(model=tiny_models, data=data, out=tmp_path / "out", detector="none")
 
@@ -68,7 +104,11 @@ def test_a_motion_model_is_measured_as_its_folder_recommends(
     del index["stages"]["video_diffusion"]
     (model / "model_index.json").write_text(json.dumps(index | {"sampling": {"temperature": 1.4, "top_p": 0.9}}))
     data = tiny.write_split(tmp_path / "test", [tiny.make_clip(number) for number in range(2)])
-    figures = evaluate(model=model, data=data, out=tmp_path / "out", top_p=0.95, detector="none", device="cpu")
+    found = evaluate(model=model, data=data, out=tmp_path / "out", top_p=0.95, seeds=2, detector="none", device="cpu")
+    figures = found["held_out"]
+    assert len(found["seeds"]) == 2
+    assert figures["n/div_within_song"] == 0  # these clips show no body
+    assert figures["gpt/speed_ratio"] == pytest.approx(np.mean([one["gpt/speed_ratio"] for one in found["seeds"]]))
     assert "drawn at temperature 1.4, top-p 0.95, smoothing 1" in capsys.readouterr().out
     assert figures["n/gpt"] == 2
     assert not any(name.startswith("video/") for name in figures)
@@ -77,10 +117,15 @@ def test_a_motion_model_is_measured_as_its_folder_recommends(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "Give either --generated DIR"),
+        ([], "Give --generated DIR"),
         (["--generated", "a", "--model", "b"], "Give either --generated DIR"),
-        (["--generated", "nowhere"], "nowhere: nothing to evaluate"),
-        (["--generated", "a", "--precision", "bf16"], "--precision bf16 belongs to --model"),
+        (["--generated", "nowhere"], "nowhere: no such folder"),
+        (["--generated", "nowhere", "--null", "[frozen]"], "--null makes its rows from real dances"),
+        (["--real", "nowhere", "--null", "[froze]"], "--null 'froze': no such null row"),
+        (["--generated", "nowhere", "--protocol", "fvd"], "fvd: unknown protocol"),
+        (["--generated", "nowhere", "--protocol", "disco16"], "i3d needs weights"),
+        (["--generated", "a", "--seeds", "2"], "--seeds belongs to --model"),
+        (["--generated", "a", "--precision", "bf16"], "--precision belongs to --model"),
         (["--generated", "a", "--data", "b"], "--data belongs to --model"),
         (["--generated", "a", "--top-p", "0.9"], "--top-p belongs to --model"),
         (["--model", "nowhere"], "--model needs --data SHARDS"),

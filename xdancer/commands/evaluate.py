@@ -1,7 +1,9 @@
 """`xdancer evaluate`: beat, motion and video figures of dances, with nulls."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xdancer.device import DeviceName, Precision, select_device
 from xdancer.errors import XDancerError
@@ -9,7 +11,7 @@ from xdancer.errors import XDancerError
 if TYPE_CHECKING:
     import torch
 
-    from xdancer.motion_gpt.sampling import SamplingConfig
+    from xdancer.commands.comparing import Sources
     from xdancer.pose.detector import PoseDetector
 
 DetectorChoice = Literal["auto", "none", "mediapipe", "dwpose", "rtmw"]
@@ -19,6 +21,7 @@ Figures = dict[str, float | int | None]
 def evaluate(
     *,
     generated: Path | None = None,
+    real: Path | None = None,
     model: Path | None = None,
     data: Path | None = None,
     train: Path | None = None,
@@ -30,18 +33,30 @@ def evaluate(
     top_p: float | None = None,
     smoothing: float | None = None,
     seed: int = 0,
+    seeds: int = 1,
     detector: DetectorChoice = "auto",
+    protocol: str = "xdancer16",
+    network_weights: Path | None = None,
+    face_weights: Path | None = None,
+    null: list[str] | None = None,
+    beats: Path | None = None,
+    music: Path | None = None,
+    portraits: Path | None = None,
+    cache: Path | None = None,
     json: Path | None = None,
+    html: Path | None = None,
     device: DeviceName = "auto",
     precision: Precision = "fp32",
-) -> Figures:
-    """Measure dances: beat synchrony with its nulls, speed, diversity; person and background PSNR, LPIPS, PCK, clothes with null rows.
+) -> Mapping[str, Any]:
+    """Measure dances of any system, or of a model: music, motion, pictures and identity, beside a real set and null rows.
 
-    Either of dances that lie in a folder (`--generated`, as the demo leaves them), or of a model on held-out shards (`--model`, `--data`),
-    whose dances are written to `--out` first.
+    Three ways. Folders of anybody's videos or pose files: `--generated DIR --real DIR`, pairs by file name; either may be shards, and each
+    may stand alone. A model on held-out shards: `--model DIR --data SHARDS --out DIR`. What such a run (or the demo) left: `--generated DIR`.
 
     Args:
-        generated: evaluation folder with motion/ and video/, or a demo folder that holds one.
+        generated: folder of videos, pose files (npy, pkl, json; OpenPose folders), or shards; or an evaluation folder with motion/ and
+            video/, or a demo folder that holds one.
+        real: what it is compared with, likewise; may stand alone.
         model: model folder of `xdancer export` or `xdancer demo`; one without a renderer only dances. `shipped` is the model in the
             package.
         data: held-out shards, such as data/test; needed with --model.
@@ -54,52 +69,89 @@ def evaluate(
         top_p: draw motion tokens from the likeliest that add up to p; the model's own by default (0.985); only with --model.
         smoothing: of the generated poses over time, standard deviation in frames; the model's own by default (1); only with --model.
         seed: of sampling, bootstrap and distractors.
+        seeds: dances of every song, with seeds from `seed` on; figures are their means, and the diversity within a song is added; only with
+            --model.
         detector: finds people again in rendered pictures; auto takes MediaPipe if installed. Without one those figures are null.
-        json: also write the figures to this file.
+        protocol: how distances between sets are taken: xdancer16 (ours, needs no download), disco16, styleganv2048, cd-fvd.
+        network_weights: weights of the protocol's network, where it is not the bundled one (`xdancer weights list` says where from).
+        face_weights: ArcFace as ONNX for the likeness of faces; the bundled 128-d network by default.
+        null: rows made from the real set that a good figure tells from a dance: white, smooth, frozen, shuffled, locked, copy, mean, grey,
+            or all; in brackets, as in --null '[frozen,shuffled]'.
+        beats: folder with NAME.json or NAME.txt, music beats in seconds; tracked by librosa by default.
+        music: folder with NAME.wav (mp3, flac, …) for dances whose file has no sound.
+        portraits: folder with NAME.png; the first frame stands for the portrait by default.
+        cache: folder that keeps what was measured of each file, by content; a second run decodes nothing that it knows.
+        json: write figures, single dances, exclusions and a full manifest to this file.
+        html: write a page with plots, nulls and the worst and best dances.
         device: auto, cpu, cuda or mps.
         precision: of the model, fp32 or bf16; the figures themselves are always computed in fp32.
 
     Raises:
-        XDancerError: nothing to evaluate, both or neither of --generated and --model, damaged files, a missing detector that was asked for.
+        XDancerError: nothing to evaluate, flags that exclude each other, damaged files, a missing detector that was asked for.
     """
-    from xdancer.commands.inputs import known, make_sampling, recommended_sampling
-    from xdancer.weights import shipped_model
+    from xdancer.commands.comparing import Sources, compare, is_evaluation
 
     place = select_device(device)
-    drawn = known({"temperature": temperature, "top_p": top_p, "smoothing": smoothing})
-    _check_choice(generated, model, data, out, precision)
-    if generated is not None and drawn:
-        raise XDancerError(f"--{next(iter(drawn)).replace('_', '-')} belongs to --model; with --generated no model runs. Leave it out.")
-    if json is not None and not json.absolute().parent.is_dir():
-        raise XDancerError(f"--json {json}: the folder {json.parent} does not exist. Create it first.")
+    drawn = {"temperature": temperature, "top_p": top_p, "smoothing": smoothing}
+    _check_choice(Sources(generated, real, beats, music, portraits), model, data, out, precision, drawn, seeds)
+    for flag, path in (("--json", json), ("--html", html)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise XDancerError(f"{flag} {path}: the folder {path.parent} does not exist. Create it first.")
     finder = make_finder(detector, str(place))
     print(f"device {place}, precision {precision}, detector {'none' if finder is None else f'{finder.name} {finder.version}'}")
+    folders = [] if generated is None else [generated]
     if model is not None:
         assert data is not None
         assert out is not None
-        model = shipped_model() if str(model) == "shipped" else model
-        found = recommended_sampling(model) | drawn
-        sampling = make_sampling(temperature=found["temperature"], top_p=found["top_p"], smoothing=found["smoothing"])
-        print(f"drawn at temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, smoothing {sampling.smoothing:g}")
-        _generate(model, data, train, out, clips, video_clips, video_frames, sampling, seed, place, precision)
-    figures = measure(generated or out or Path(), detector=finder, seed=seed, device=place)
-    show(figures)
+        sizes = _Sizes(clips, video_clips, video_frames)
+        folders = _generate(model, data, train, out, sizes, drawn, range(seed, seed + seeds), place, precision)
+    result: dict[str, Any] = {}
+    if folders and is_evaluation(folders[0]):
+        result = held_out(folders, detector=finder, seed=seed, device=place)
+        show(result["held_out"])
+        real = folders[0] if real is None else real
+    if not result or null or html is not None or real != folders[0]:
+        sources = Sources(folders[0] if folders else None, real, beats, music, portraits)
+        result |= compare(
+            sources, protocol=protocol, weights=network_weights, face_weights=face_weights, nulls=null or [], cache=cache, html=html,
+            detector=finder, device=place, seed=seed, held_out=result.get("held_out"),
+        )  # fmt: skip
     if json is not None:
         from xdancer.evaluation.folder import write_json
 
-        write_json(json, figures)
-    return figures
+        write_json(json, result)
+    return result
 
 
-def _check_choice(generated: Path | None, model: Path | None, data: Path | None, out: Path | None, precision: Precision) -> None:
-    if (generated is None) == (model is None):
-        raise XDancerError("Give either --generated DIR (dances that lie there) or --model DIR --data SHARDS --out DIR (make them first).")
-    if generated is not None:
-        named = [flag for flag, value in (("--data", data), ("--out", out)) if value is not None]
-        if named or precision != "fp32":
-            raise XDancerError(f"{(named or ['--precision bf16'])[0]} belongs to --model; with --generated no model runs. Leave it out.")
-    elif data is None or out is None:
-        raise XDancerError("--model needs --data SHARDS (held-out clips, such as data/test) and --out DIR (where the dances are written).")
+@dataclass(frozen=True)
+class _Sizes:
+    """How much a model is asked for."""
+
+    clips: int
+    video_clips: int
+    video_frames: int
+
+
+def _check_choice(
+    sources: "Sources", model: Path | None, data: Path | None, out: Path | None, precision: Precision,
+    drawn: Mapping[str, float | None], seeds: int,
+) -> None:  # fmt: skip
+    if model is None and sources.generated is None and sources.real is None:
+        raise XDancerError(
+            "Give --generated DIR (videos, poses or shards of any system; --real DIR beside it to compare), --real DIR --null all (null rows "
+            "alone), or --model DIR --data SHARDS --out DIR (make dances first)."
+        )
+    if model is not None:
+        if sources.generated is not None:
+            raise XDancerError("Give either --generated DIR or --model DIR, not both.")
+        if data is None or out is None:
+            raise XDancerError("--model needs --data SHARDS (held-out clips, such as data/test) and --out DIR (where the dances are written).")
+        return
+    flags = {"--data": data, "--out": out, "--precision": None if precision == "fp32" else precision, "--seeds": None if seeds == 1 else seeds}
+    flags |= {f"--{name.replace('_', '-')}": value for name, value in drawn.items()}
+    named = [flag for flag, value in flags.items() if value is not None]
+    if named:
+        raise XDancerError(f"{named[0]} belongs to --model; without it no model runs. Leave it out.")
 
 
 def make_finder(choice: DetectorChoice, device: str) -> "PoseDetector | None":
@@ -116,27 +168,54 @@ def make_finder(choice: DetectorChoice, device: str) -> "PoseDetector | None":
 
 
 def _generate(
-    model: Path, data: Path, train: Path | None, out: Path, clips: int, video_clips: int, video_frames: int,
-    sampling: "SamplingConfig", seed: int, device: "torch.device", precision: Precision,
-) -> None:  # fmt: skip
-    """Dances and videos of a model on held-out shards, into an evaluation folder."""
+    model: Path, data: Path, train: Path | None, out: Path, sizes: _Sizes, drawn: Mapping[str, float | None], seeds: range,
+    device: "torch.device", precision: Precision,
+) -> list[Path]:  # fmt: skip
+    """Dances and videos of a model on held-out shards, into an evaluation folder for each seed."""
+    from xdancer.commands.inputs import known, make_sampling, recommended_sampling
     from xdancer.evaluation.folder import is_empty
     from xdancer.evaluation.model import dance_clips, render_clips
     from xdancer.pipelines.dance import DancePipeline
     from xdancer.pipelines.folder import has_renderer
     from xdancer.pipelines.motion import MotionPipeline
     from xdancer.progress import Steps
+    from xdancer.weights import shipped_model
 
-    if not is_empty(out):
-        raise XDancerError(f"--out {out}: holds dances already. Choose another folder, or measure them with --generated {out}.")
+    model = shipped_model() if str(model) == "shipped" else model
+    found = recommended_sampling(model) | known(dict(drawn))
+    sampling = make_sampling(temperature=found["temperature"], top_p=found["top_p"], smoothing=found["smoothing"])
+    print(f"drawn at temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, smoothing {sampling.smoothing:g}")
+    folders = [out] if len(seeds) == 1 else [out / f"seed{seed}" for seed in seeds]
+    for folder in folders:
+        if not is_empty(folder):
+            raise XDancerError(f"--out {out}: holds dances already. Choose another folder, or measure them with --generated {folder}.")
     kind = DancePipeline if has_renderer(model) else MotionPipeline
     pipeline = kind.from_pretrained(model, device=device, precision=precision)
     with Steps() as progress:
-        dance_clips(
-            pipeline.tokenizer, pipeline.gpt, data, out, clips=clips, sampling=sampling, seed=seed, precision=precision, progress=progress
-        )
-        if isinstance(pipeline, DancePipeline):
-            render_clips(pipeline, data, out, train=train, clips=video_clips, frames=video_frames, seed=seed, progress=progress)
+        for seed, folder in zip(seeds, folders, strict=True):
+            dance_clips(
+                pipeline.tokenizer, pipeline.gpt, data, folder, clips=sizes.clips, sampling=sampling, seed=seed, precision=precision,
+                progress=progress,
+            )  # fmt: skip
+            if isinstance(pipeline, DancePipeline):
+                render_clips(
+                    pipeline, data, folder, train=train, clips=sizes.video_clips, frames=sizes.video_frames, seed=seed, progress=progress
+                )
+    return folders
+
+
+def held_out(
+    folders: Sequence[Path], *, detector: "PoseDetector | None" = None, seed: int = 0, device: "torch.device | str" = "cpu"
+) -> dict[str, Any]:  # fmt: skip
+    """`held_out`: figures of the evaluation folders, means over them; with several also `seeds` (each one's) and diversity within a song."""
+    from xdancer.evaluation.result import manifest
+    from xdancer.evaluation.seeds import mean_figures, within_song
+
+    each = [measure(folder, detector=detector, seed=seed, device=device) for folder in folders]
+    about = {"manifest": manifest({f"generated {number}": folder for number, folder in enumerate(folders)})}
+    if len(each) == 1:
+        return about | {"held_out": each[0]}
+    return about | {"held_out": mean_figures(each) | within_song(folders), "seeds": each}
 
 
 def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int = 0, device: "torch.device | str" = "cpu") -> Figures:

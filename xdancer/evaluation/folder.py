@@ -4,6 +4,7 @@
 DIR/motion/KEY.generated.npy      (frame, 60, 3) float32, 30 fps, coordinates of PoseBatch
 DIR/motion/KEY.true.npy           likewise
 DIR/motion/KEY.json               {"beats": [s, …], "tempo": BPM, "duration": s, "swapped_beats": [s, …] (optional)}
+DIR/motion/KEY.envelope.npy       optional: (frame,) onset strength of the music
 DIR/motion/KEY.swapped.npy        optional: the dance from the same first pose to another song
 DIR/video/KEY.portrait.png        RGB
 DIR/video/KEY.portrait_mask.png   white = person (optional)
@@ -92,6 +93,16 @@ def read_pose(path: Path, *, frames: bool = True) -> NDArray[np.float32]:
     return pose.astype(np.float32)
 
 
+def _read_envelope(path: Path) -> NDArray[np.float64]:
+    try:
+        envelope = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise XDancerError(f"{path}: not readable as an envelope ({error}). Generate the evaluation folder again.") from error
+    if not isinstance(envelope, np.ndarray) or envelope.ndim != 1 or not np.isfinite(envelope).all():
+        raise XDancerError(f"{path}: needs finite numbers (frame,). Generate the evaluation folder again.")
+    return envelope.astype(np.float64)
+
+
 def _beats(path: Path, value: Any) -> NDArray[np.float64]:
     try:
         beats = np.asarray(value, dtype=np.float64)
@@ -117,6 +128,9 @@ def write_motion_item(folder: Path, item: MotionItem) -> None:
     poses = {"generated": item.generated, "true": item.true} | ({} if item.swapped is None else {"swapped": item.swapped})
     for name, pose in poses.items():
         _write(stem / f"{item.key}.{name}.npy", lambda file, pose=pose: np.save(file, pose.astype(np.float32)))
+    if item.envelope is not None:
+        envelope = item.envelope.astype(np.float32)
+        _write(stem / f"{item.key}.envelope.npy", lambda file: np.save(file, envelope))
     meta = {"beats": [float(beat) for beat in item.beats], "tempo": float(item.tempo), "duration": len(item.generated) / FPS}
     if item.swapped_beats is not None:
         meta["swapped_beats"] = [float(beat) for beat in item.swapped_beats]
@@ -134,7 +148,7 @@ def read_motion_items(folder: Path) -> list[MotionItem]:
         stem = str(path)[: -len(".generated.npy")]
         meta_path = Path(stem + ".json")
         meta = read_json(meta_path)
-        swapped = Path(stem + ".swapped.npy")
+        swapped, envelope = (Path(f"{stem}.{name}.npy") for name in ("swapped", "envelope"))
         tempo = meta.get("tempo")
         items.append(
             MotionItem(
@@ -145,6 +159,7 @@ def read_motion_items(folder: Path) -> list[MotionItem]:
                 tempo=float(tempo) if isinstance(tempo, int | float) else 0.0,
                 swapped=read_pose(swapped) if swapped.exists() else None,
                 swapped_beats=_beats(meta_path, meta["swapped_beats"]) if "swapped_beats" in meta else None,
+                envelope=_read_envelope(envelope) if envelope.exists() else None,
             )
         )
     return items

@@ -15,6 +15,7 @@ from xdancer.errors import ShardError
 from xdancer.evaluation.clips import Clip, read_clips, render_clip, swap_songs, training_mean, with_known_clothes, with_video
 from xdancer.evaluation.folder import write_motion_item, write_training_mean, write_video_item
 from xdancer.evaluation.tokenizer import write_decoded
+from xdancer.metrics.lag_null import envelope_of_features
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.rollout import pad_music
@@ -59,6 +60,7 @@ def dance_clips(
             MotionItem(
                 clip.key, generated=dance, true=clip.pose, beats=np.asarray(clip.meta["beats"], np.float64), tempo=clip.meta["tempo"],
                 swapped=other, swapped_beats=None if song is None else np.asarray(song.meta["beats"], np.float64),
+                envelope=envelope_of_features(clip.music["librosa"]) if "librosa" in clip.music else None,
             ),
         )  # fmt: skip
     write_decoded(chosen, tokenizer, out, device=next(tokenizer.parameters()).device)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xdancer.metrics.beat_alignment import PROTOCOLS, BeatClip, BeatReport, Protocol, beat_report, motion_beats, score_beats, tempo_of
 from xdancer.metrics.diversity import diversity, kinetic_features, windows
 from xdancer.metrics.frechet import enough_for_frechet, frechet_distance, kernel_distance
+from xdancer.metrics.lag_null import Synchrony
 from xdancer.metrics.pose import body_height, broken_share, frozen, jerk, mean_speed
 from xdancer.types import FPS
 
@@ -35,6 +36,8 @@ class MotionItem:
     """Optional: the dance from the same first pose to another song."""
     swapped_beats: Float[NDArray, " _"] | None = None
     """The beats of that other song."""
+    envelope: Float[NDArray, " envelope_frame"] | None = None
+    """Optional: onset strength of the music at the frames (`lag_null.onset_envelope`), at least as long as both dances."""
 
 
 def beat_clip(pose: Float[NDArray, "frame 60 3"], beats: Float[NDArray, " _"], tempo: float | int, protocol: Protocol) -> BeatClip:
@@ -57,13 +60,16 @@ def evaluate_motion(items: Sequence[MotionItem], *, table: str = "gpt", seed: in
       songs, tempo ≥ 5 % apart), `beat_f1_z`, `beat_f1_chance` (random-phase clicks), `beat_f1_ground_truth`,
       `beat_f1_ground_truth_null`, `beat_f1_hard` (±50 ms), `beat_f1_hard_ground_truth`, `beat_recall`, `beat_precision`
     - `bas_bailando60`, `bas_aist60`, each with `_null` and `_ground_truth`
+    - where items carry the music's envelope: `brake_sync`, `brake_sync_percentile` (.5 by chance), `brake_sync_z` (of the set, standard normal
+      by chance), each with `_ground_truth` (`lag_null`)
     - `speed_ratio` (mean speed of all generated clips / of all true ones), `frozen_share` (clips below 10 % of their true clip's speed),
       `jerk_ratio`, `broken_share` (frames that show no body any more) with `_ground_truth`
     - `motion_beats_per_second`, `music_beats_per_second`, `beats_per_second_ratio` (the first by the second)
     - `div_kinetic`, `div_kinetic_ground_truth`; `kernel_kinetic32` with `_low` and `_high`; `frechet_kinetic32`
     - where items carry a swapped song: `beat_f1_swapped_fed` (against the fed song), `beat_f1_swapped_own` (against the pose's own song)
 
-    Counts: `n/gpt` (clips), `n/gpt_without_motion_beats`, `n/gpt_with_null`, `n/gpt_windows` (of the kinetic features), `n/gpt_swapped`.
+    Counts: `n/gpt` (clips), `n/gpt_without_motion_beats`, `n/gpt_with_null`, `n/gpt_windows` (of the kinetic features), `n/gpt_swapped`,
+    `n/gpt_with_envelope`.
 
     Returns:
         Every key, always; None where a value cannot be known (no clip with beats, no song of another tempo, fewer than 540 windows for the
@@ -81,8 +87,9 @@ def evaluate_motion(items: Sequence[MotionItem], *, table: str = "gpt", seed: in
             counts |= {"_without_motion_beats": generated.clips_without_motion_beats, "_with_null": generated.clips_with_null}
     kinetic, windows_used = _kinetic_rows(items, seed)
     swapped, swapped_used = _swapped_rows(items)
-    values |= _speed_rows(items) | kinetic | swapped
-    counts |= {"_windows": windows_used, "_swapped": swapped_used}
+    sync, heard = _sync_rows(items)
+    values |= _speed_rows(items) | kinetic | swapped | sync
+    counts |= {"_windows": windows_used, "_swapped": swapped_used, "_with_envelope": heard}
     return {f"{table}/{name}": known(value) for name, value in values.items()} | {f"n/{table}{name}": count for name, count in counts.items()}
 
 
@@ -99,6 +106,21 @@ def _beat_rows(generated: BeatReport, true: BeatReport) -> dict[str, float]:
         "motion_beats_per_second": generated.motion_beats_per_second, "music_beats_per_second": music,
         "beats_per_second_ratio": generated.motion_beats_per_second / music if music else float("nan"),
     }  # fmt: skip
+
+
+def _sync_rows(items: Sequence[MotionItem]) -> tuple[dict[str, float], int]:
+    """`brake_sync` of the dances whose music is known, and how many these are."""
+    sides = {"": Synchrony(), "_ground_truth": Synchrony()}
+    names = {"score": "brake_sync", "percentile": "brake_sync_percentile", "set_z": "brake_sync_z"}
+    heard = [item for item in items if item.envelope is not None]
+    if not heard:
+        return {name + ending: float("nan") for ending in sides for name in names.values()}, 0
+    for item in heard:
+        for pose, metric in zip((item.generated, item.true), sides.values(), strict=True):
+            assert item.envelope is not None
+            metric.update(pose, item.envelope[: len(pose)].astype(np.float64), FPS)
+    found = {ending: metric.compute() for ending, metric in sides.items()}
+    return {name + ending: values[key] for ending, values in found.items() for key, name in names.items()}, len(heard)
 
 
 def _mean(values: Sequence[float]) -> float:

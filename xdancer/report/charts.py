@@ -89,6 +89,73 @@ def speed_chart(speeds: Mapping[str, NDArray[np.floating]], beats: Sequence[floa
     return figure
 
 
+def distribution_chart(figures: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
+    """One panel per figure: its rows above one another, a dot for every dance, a bar at the mean."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    lines = -(-len(figures) // columns)
+    rows = max((len(panel) for panel in figures.values()), default=1)
+    figure = Figure(figsize=(9.6, max(lines, 1) * (0.5 + 0.2 * rows)), layout="constrained")
+    for place, (title, panel) in enumerate(figures.items()):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        for height, values in enumerate(panel.values()):
+            colour = (ACCENT, INK)[height] if height < 2 else SECOND
+            spread = np.random.default_rng(0).uniform(-0.18, 0.18, len(values))
+            axes.scatter(values, spread - height, s=5, color=colour, alpha=0.45, linewidths=0)
+            axes.plot([np.mean(values)] * 2, [-height - 0.34, -height + 0.34], color=colour, linewidth=1.6)
+        axes.set_yticks([-height for height in range(len(panel))], list(panel))
+        axes.set_ylim(-len(panel) + 0.4, 0.6)
+        _plain(axes, title, "")
+    return figure
+
+
+def beat_chart(
+    waveform: NDArray[np.floating], speed: NDArray[np.floating], *, music: Sequence[float], motion: Sequence[float], fps: float, seconds: float
+) -> "Figure":  # fmt: skip
+    """Waveform with the music's beats above, speed of the body with its motion beats below, on one time axis.
+
+    Args:
+        waveform: mono samples over `seconds`; empty where the music is not heard.
+        speed: of the body between frames, at (t + ½) / fps.
+        music: beats, seconds.
+        motion: beats, seconds.
+        fps: of the speed.
+        seconds: length of the dance.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 2.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    if len(waveform):
+        pieces = np.array_split(waveform, min(1200, len(waveform)))
+        time = (np.arange(len(pieces)) + 0.5) / len(pieces) * seconds
+        upper.fill_between(time, [piece.min() for piece in pieces], [piece.max() for piece in pieces], color="#94a3b8", linewidth=0)
+    for axes, beats, colour in ((upper, music, SECOND), (lower, music, "#fdba74"), (lower, motion, ACCENT)):
+        for beat in beats:
+            axes.axvline(beat, color=colour, linewidth=0.8)
+    lower.plot((np.arange(len(speed)) + 0.5) / fps, speed, color=INK, linewidth=1)
+    lower.set_ylim(bottom=0)
+    upper.set_yticks([])
+    upper.set_xlim(0, seconds)
+    _plain(upper, "sound, and the beats of the music", "")
+    _plain(lower, "speed of the body; motion beats over the music's", "seconds")
+    return figure
+
+
+def time_chart(curves: Mapping[str, NDArray[np.floating]], *, fps: float, label: str) -> "Figure":
+    """A figure of every frame over time; gaps where it is NaN."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 1.5), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, values), colour in zip(curves.items(), (ACCENT, SECOND, INK), strict=False):
+        axes.plot(np.arange(len(values)) / fps, values, color=colour, linewidth=1, label=name)
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
+    _plain(axes, label, "seconds")
+    return figure
+
+
 def _plain(axes: "Axes", title: str, xlabel: str) -> None:
     axes.set_title(title, fontsize=8.5, color=INK, loc="left")
     axes.set_xlabel(xlabel, fontsize=7, color=INK)

@@ -94,6 +94,13 @@ def metric_table(groups: Sequence[Group]) -> str:
     return f'<div class="scroll"><table class="figures"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table></div>\n'
 
 
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Any table of texts, the first column to the left."""
+    top = "".join(f"<th>{escape(text)}</th>" for text in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>" for cells in rows)
+    return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
+
+
 def number(value: float | None, digits: int) -> str:
     """A figure with fixed decimals; a dash for what could not be measured."""
     return "–" if value is None or value != value else f"{value:.{digits}f}"

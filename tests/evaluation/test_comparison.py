@@ -1,0 +1,138 @@
+"""Sets of dances: what is worse is measured as worse, null rows are told from dances, damage costs one dance, a second run decodes nothing."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from xdancer.evaluation import recording
+from xdancer.evaluation.comparison import Comparison, Row
+from xdancer.evaluation.items import find_items
+from xdancer.evaluation.null_rows import NULLS, Null
+from xdancer.evaluation.recording import Instruments
+from xdancer.media import read_video, write_video
+from xdancer.metrics.video_networks import make_features
+from xdancer.metrics.video_protocols import protocol_named
+
+PERIODS = {"a": 0.5, "b": 0.42, "c": 0.6}
+
+
+@pytest.fixture(scope="module")
+def tools() -> Instruments:
+    protocol = protocol_named("xdancer16")
+    return Instruments(protocol, make_features(protocol.network), detector=None, face_net=None, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def real(dance_folder: Callable[..., Path]) -> Path:
+    return dance_folder("real", PERIODS)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one test measured, the others need not measure again."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def compared(generated: Path | None, real: Path, tools: Instruments, *, cache: Path, nulls: tuple[Null, ...] = ()) -> dict[str, Row]:
+    own = [] if generated is None else find_items(generated)[0]
+    return {row.name: row for row in Comparison(tools, cache=cache).rows(own, find_items(real)[0], nulls)}
+
+
+def test_a_set_against_itself_differs_in_nothing(real: Path, tools: Instruments, kept: Path) -> None:
+    rows = compared(real, real, tools, cache=kept)
+    own, true = rows["generated"].figures, rows["real"].figures
+    assert own["kernel_alex16@xdancer16"] == pytest.approx(0, abs=1e-9)
+    assert own["motion_kernel_alex16@xdancer16"] == pytest.approx(0, abs=1e-9)
+    assert own["frechet_alex16@xdancer16"] is None
+    assert own["ssim"] == pytest.approx(1, abs=1e-6)
+    assert own["lpips"] == pytest.approx(0, abs=1e-6)
+    assert own["pck"] == 1
+    assert own["n/psnr"] == 0
+    assert any("PSNR is infinite" in note for note in rows["generated"].notes["a"])
+    for name in ("beat_f1", "speed", "n/dances", "div_kinetic"):
+        assert own[name] == true[name]
+
+
+def test_music_locked_motion_keeps_the_beat_and_null_rows_do_not(real: Path, tools: Instruments, kept: Path) -> None:
+    rows = compared(None, real, tools, nulls=NULLS, cache=kept)
+    assert "generated" not in rows
+    assert "grey" not in rows  # no masks
+    beats = {name: row.figures["beat_f1"] for name, row in rows.items()}
+    assert beats["locked"] > 0.8
+    assert beats["locked"] > max(beats["white"], beats["smooth"], beats["shuffled"]) + 0.2
+    assert rows["frozen"].figures["beat_f1"] is None
+    assert rows["frozen"].figures["n/without_motion_beats"] == 3
+    assert rows["frozen"].figures["speed"] == 0
+    assert rows["copy"].figures["psnr"] < 60
+    assert rows["mean"].figures["n/psnr"] == 3
+    assert rows["white"].figures["jerk"] > 10 * rows["smooth"].figures["jerk"]
+
+
+def test_noise_of_more_strength_is_further_away(real: Path, tools: Instruments, kept: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for strength in (5, 40):
+        folder = tmp_path / str(strength)
+        folder.mkdir()
+        for path in real.glob("*.mp4"):
+            frames = read_video(path).frames
+            noisy = np.clip(frames + rng.normal(0, strength, frames.shape), 0, 255).astype(np.uint8)
+            write_video(folder / path.name, iter(noisy), fps=30.0, crf=4)
+        found.append(compared(folder, real, tools, cache=kept)["generated"].figures)
+    less, more = found
+    for name, sign in (("psnr", -1), ("ssim", -1), ("lpips", 1), ("kernel_alex16@xdancer16", 1)):
+        assert sign * (more[name] - less[name]) > 0, name
+
+
+def test_one_damaged_file_costs_one_dance(real: Path, tools: Instruments, kept: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "generated"
+    shutil.copytree(real, folder)
+    (folder / "b.mp4").write_bytes((folder / "b.mp4").read_bytes()[:2000])
+    (folder / "b.npy").unlink()
+    rows = compared(folder, real, tools, cache=kept)
+    assert [left.key for left in rows["generated"].excluded] == ["b"]
+    assert rows["generated"].figures["n/dances"] == 2
+    assert rows["real"].figures["n/dances"] == 3
+
+
+def test_a_second_run_decodes_nothing_and_finds_the_same(real: Path, tools: Instruments, tmp_path: Path) -> None:
+    first = compared(real, real, tools, cache=tmp_path)
+    with mock.patch.object(recording, "read_video", side_effect=AssertionError("decoded again")):
+        second = compared(real, real, tools, cache=tmp_path)
+    assert {name: row.figures for name, row in first.items()} == {name: row.figures for name, row in second.items()}
+    for path in tmp_path.glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:50])
+    third = compared(real, real, tools, cache=tmp_path)
+    assert third["generated"].figures == first["generated"].figures
+
+
+def test_other_lengths_sizes_and_missing_partners_are_said(
+    real: Path, tools: Instruments, kept: Path, dance_folder: Callable[..., Path]
+) -> None:  # fmt: skip
+    short = dance_folder("short", {"a": 0.5, "z": 0.5}, frames=90)
+    small = dance_folder("small", {"a": 0.5}, size=48)
+    rows = compared(short, real, tools, cache=kept)
+    assert any("90 frames, the real one 120: compared over the first 90" in note for note in rows["generated"].notes["a"])
+    assert rows["generated"].figures["n/ssim"] == 1
+    assert rows["generated"].figures["n/dances"] == 2
+    rows = compared(small, real, tools, cache=kept)
+    assert any("48×48 pixels, the real one 64×64: pictures not compared" in note for note in rows["generated"].notes["a"])
+    assert rows["generated"].figures["kernel_alex16@xdancer16"] is None
+
+
+def test_a_single_frame_and_silence_have_a_stated_result(tools: Instruments, kept: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "still.mp4", iter(np.zeros((1, 32, 32, 3), np.uint8)), fps=30.0)
+    write_video(
+        tmp_path / "mute.mp4", iter(np.zeros((40, 32, 32, 3), np.uint8)), fps=30.0, audio=np.zeros(30000, np.float32), sample_rate=22050
+    )
+    row = compared(tmp_path, tmp_path, tools, cache=kept)["generated"]
+    assert row.figures["n/dances"] == 2
+    assert row.figures["beat_f1"] is None
+    assert row.figures["n/with_pose"] == 0
+    assert "silent" in row.notes["mute"]
+    assert all(value is None or np.isfinite(value) for value in row.figures.values())
