@@ -45,7 +45,7 @@ def test_the_table_of_a_folder_is_that_of_the_library(dances: Path, tmp_path: Pa
 
 def test_an_evaluation_folder_has_a_page_with_null_rows(dances: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    found = evaluate(generated=dances, null=["frozen", "locked"], html=page, detector="none", device="cpu")
+    found = evaluate(generated=dances, null="frozen,locked", html=page, detector="none", device="cpu")
     assert set(found["figures"]) == {"generated", "real", "frozen", "locked"}
     assert found["figures"]["frozen"]["speed"] == 0
     assert found["held_out"]["n/gpt"] == 3
@@ -61,7 +61,7 @@ def test_folders_of_anybody_are_compared(tmp_path: Path, capsys: pytest.CaptureF
         for number in range(3):
             frames = rng.integers(0, 255, (1, 32, 32, 3)) + np.arange(48)[:, None, None, None] % (7 + number)
             write_video(tmp_path / name / f"clip{number}.mp4", iter(frames.clip(0, 255).astype(np.uint8)), fps=30.0)
-    flags = ["--generated", str(tmp_path / "theirs"), "--real", str(tmp_path / "true"), "--null", "[copy,mean]", "--detector", "none"]
+    flags = ["--generated", str(tmp_path / "theirs"), "--real", str(tmp_path / "true"), "--null", "copy,mean", "--detector", "none"]
     outputs = ["--json", str(tmp_path / "f.json"), "--html", str(tmp_path / "f.html"), "--cache", str(tmp_path / "cache")]
     assert main(["evaluate", *flags, *outputs, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
@@ -120,8 +120,8 @@ def test_a_motion_model_is_measured_as_its_folder_recommends(
         ([], "Give --generated DIR"),
         (["--generated", "a", "--model", "b"], "Give either --generated DIR"),
         (["--generated", "nowhere"], "nowhere: no such folder"),
-        (["--generated", "nowhere", "--null", "[frozen]"], "--null makes its rows from real dances"),
-        (["--real", "nowhere", "--null", "[froze]"], "--null 'froze': no such null row"),
+        (["--generated", "nowhere", "--null", "frozen"], "--null makes its rows from real dances"),
+        (["--real", "nowhere", "--null", "froze"], "--null 'froze': no such null row"),
         (["--generated", "nowhere", "--protocol", "fvd"], "fvd: unknown protocol"),
         (["--generated", "nowhere", "--protocol", "disco16"], "i3d needs weights"),
         (["--generated", "a", "--seeds", "2"], "--seeds belongs to --model"),

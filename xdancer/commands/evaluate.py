@@ -38,7 +38,7 @@ def evaluate(
     protocol: str = "xdancer16",
     network_weights: Path | None = None,
     face_weights: Path | None = None,
-    null: list[str] | None = None,
+    null: str | None = None,
     beats: Path | None = None,
     music: Path | None = None,
     portraits: Path | None = None,
@@ -76,7 +76,7 @@ def evaluate(
         network_weights: weights of the protocol's network, where it is not the bundled one (`xdancer weights list` says where from).
         face_weights: ArcFace as ONNX for the likeness of faces; the bundled 128-d network by default.
         null: rows made from the real set that a good figure tells from a dance: white, smooth, frozen, shuffled, locked, copy, mean, grey,
-            or all; in brackets, as in --null '[frozen,shuffled]'.
+            or all; several with commas, as in --null frozen,shuffled.
         beats: folder with NAME.json or NAME.txt, music beats in seconds; tracked by librosa by default.
         music: folder with NAME.wav (mp3, flac, …) for dances whose file has no sound.
         portraits: folder with NAME.png; the first frame stands for the portrait by default.
@@ -113,8 +113,8 @@ def evaluate(
     if not result or null or html is not None or real != folders[0]:
         sources = Sources(folders[0] if folders else None, real, beats, music, portraits)
         result |= compare(
-            sources, protocol=protocol, weights=network_weights, face_weights=face_weights, nulls=null or [], cache=cache, html=html,
-            detector=finder, device=place, seed=seed, held_out=result.get("held_out"),
+            sources, protocol=protocol, weights=network_weights, face_weights=face_weights, nulls=null.split(",") if null else [],
+            cache=cache, html=html, detector=finder, device=place, seed=seed, held_out=result.get("held_out"),
         )  # fmt: skip
     if json is not None:
         from xdancer.evaluation.folder import write_json

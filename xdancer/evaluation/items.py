@@ -52,6 +52,8 @@ class Item:
     notes: tuple[str, ...] = ()
     frames: UInt8[NDArray, "_ _ _ 3"] | None = None
     """Pictures in memory at 30 fps, of a null row; instead of `video`."""
+    still: bool = False
+    """All these pictures are the same: a pose found in one is that of all."""
     music: tuple[Float[NDArray, " _"], Float[NDArray, " _"] | None, float] | None = None
     """Beats, onset envelope and tempo as they were found in another dance, or as they are known; instead of `sound` and `beats`."""
 

@@ -64,7 +64,7 @@ def pictured_null(name: Null, real: Opened, mean: NDArray[np.uint8] | None) -> I
         return None
     extra = mean.tobytes() if name == "mean" and mean is not None else b""
     own = digest(real.item.digest.encode(), name.encode(), extra)
-    return replace(real.item, digest=own, video=None, pose=None, notes=(), frames=frames)
+    return replace(real.item, digest=own, video=None, pose=None, notes=(), frames=frames, still=name in ("copy", "mean"))
 
 
 Made = tuple[Pose, Recording] | None

@@ -11,8 +11,8 @@ from xdancer.evaluation.recording import Opened, Pictures, Recording
 from xdancer.metrics.pose import body_height, keypoint_errors, pck
 from xdancer.metrics.reconstruction import decibels, lpips, person_region, ssim_map, unit_pictures
 
-LPIPS_EVERY = 4
-"""Frames of which one is compared by LPIPS."""
+EVERY = 4
+"""Frames of which one is compared by LPIPS and SSIM, which cost a hundred times as much as PSNR."""
 PART = 32
 """Frames that are compared at a time."""
 PAIRED = ("psnr", "ssim", "lpips", "person_psnr", "person_ssim", "pck", "pose_error_full", "pose_error_head", "pose_error_hands")
@@ -56,18 +56,23 @@ def _picture_figures(
     for first in range(0, count, PART):
         stop = min(first + PART, count)
         own, real = unit_pictures(made[first:stop]), unit_pictures(true[first:stop])
-        error, likeness = (own - real).double().square().mean(dim=1), ssim_map(own, real).double()
+        error = (own - real).double().square().mean(dim=1)
+        chosen = slice(-first % EVERY, None, EVERY)
+        likeness = ssim_map(own[chosen], real[chosen]).double()
+        distances.append(lpips(own[chosen], real[chosen]))
         regions = {"": torch.ones_like(error, dtype=torch.bool)}
         if mask is not None:
             regions["person_"] = person_region(torch.from_numpy(mask[first:stop]))
         for name, region in regions.items():
             sums[f"{name}error"] += float(error[region].sum())
-            sums[f"{name}ssim"] += float(likeness[region].sum())
             sums[f"{name}pixels"] += int(region.sum())
-        chosen = slice(-first % LPIPS_EVERY, None, LPIPS_EVERY)
-        distances.append(lpips(own[chosen], real[chosen]))
+            sums[f"{name}ssim"] += float(likeness[region[chosen]].sum())
+            sums[f"{name}compared"] += int(region[chosen].sum())
     figures = {"lpips": float(torch.cat(distances).mean())}
     for name in ("", "person_"):
         if pixels := sums[f"{name}pixels"]:
-            figures |= {f"{name}psnr": decibels(sums[f"{name}error"] / pixels), f"{name}ssim": sums[f"{name}ssim"] / pixels}
+            figures |= {
+                f"{name}psnr": decibels(sums[f"{name}error"] / pixels),
+                f"{name}ssim": sums[f"{name}ssim"] / max(sums[f"{name}compared"], 1),
+            }
     return figures

@@ -175,7 +175,9 @@ def _pose(opened: Opened, tools: Instruments) -> tuple[Pose | None, tuple[str, .
     if tools.detector is None:
         return None, ("no poses: no detector",)
     height, width = opened.native.shape[1:3]
-    pixels = tools.detector.detect(opened.native).pixels
+    pixels = tools.detector.detect(opened.native[:1] if opened.item.still else opened.native).pixels
+    if opened.item.still:
+        pixels = np.repeat(pixels, len(opened.native), axis=0)
     if not (pixels[..., 2] > 0).any():
         return None, ("nobody found in it",)
     return resample_poses(to_normalised(pixels, width=width, height=height), opened.times, opened.moments), ()
