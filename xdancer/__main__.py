@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("xdancer.commands.evaluate:evaluate", "beat, motion and video figures of dances, with nulls"),
     "export": ("xdancer.commands.export:export", "three checkpoints → one model folder"),
     "embedded": ("xdancer.commands.embedded:embedded", "write the embedded data set as shards"),
-    "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of the three stages: train, measure, tabulate"),
+    "reproduce": ("xdancer.commands.reproduce:reproduce", "paired studies of the three stages, or a table of the paper: train and measure"),
     "features": ("xdancer.commands.features:features", "add a music feature to shards"),
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "cache-latents": ("xdancer.commands.cache_latents:cache_latents", "run stage 3's frozen networks over the videos of shards once"),
@@ -26,8 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-POSITIONAL = {"cache-latents", "features", "import", "prepare", "reproduce", "shards", "tokenize", "weights"}
+POSITIONAL = {"cache-latents", "features", "import", "prepare", "shards", "tokenize", "weights"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
+LEADING = {"reproduce": "--study"}
+"""Commands whose first word may stand for a flag that is not required, as in `xdancer reproduce inputs`."""
 SHORT = {"-W": "--width", "-H": "--height"}
 
 
@@ -116,6 +118,8 @@ def run(name: str, arguments: list[str]) -> int:
         def format_help(self, *args: Any, **kwargs: Any) -> str:
             return re.sub(r"--[a-z_]+", lambda flag: flag[0].replace("_", "-"), super().format_help(*args, **kwargs))
 
+    if name in LEADING and arguments and not arguments[0].startswith("-"):
+        arguments = [LEADING[name], *arguments]
     arguments = gathered(arguments, "--config") if name in ("plan", "cache-latents") else arguments
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)

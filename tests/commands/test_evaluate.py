@@ -36,7 +36,7 @@ def test_the_table_of_a_folder_is_that_of_the_library(dances: Path, tmp_path: Pa
     figures = found["held_out"]
     assert figures == evaluate_motion(read_motion_items(dances))
     assert figures["n/gpt"] == 3
-    assert found["manifest"]["command"].startswith("xdancer ")
+    assert found["manifest"]["command"].startswith("xdancer")
     assert found["manifest"]["versions"]["xdancer"]
     (dances.parent / "demo").mkdir()
     dances.rename(dances.parent / "demo" / "evaluation")

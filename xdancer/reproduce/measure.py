@@ -170,4 +170,5 @@ def measure_tokenizer(*, data: Path, run: Path, figures: Path, clips: int = 40, 
         for clip in chosen:
             save_poses(Path(folder) / "motion" / f"{clip.key}.true.npy", clip.pose)
         found = tokenizer_figures(Path(folder))
-    write_json(figures, found | {"vqvae/parameters": sum(parameter.numel() for parameter in tokenizer.parameters())})
+    extra = {"vqvae/parameters": sum(parameter.numel() for parameter in tokenizer.parameters()), "clips": [clip.key for clip in chosen]}
+    write_json(figures, {**found, **extra})

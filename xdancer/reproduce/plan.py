@@ -55,7 +55,7 @@ def _data(table: Table, layout: Layout) -> Phase:
         "--out": layout.data, **counts, **(videos if with_pictures else songs), "--workers": 2,
         **({"--free_dances": table.free_dances} if table.free_dances else {}),
     }  # fmt: skip
-    return Phase("data", "data set", ("-m", "xdancer", "embedded", *_words(flags)), threads=2, weight=160.0)
+    return Phase("data", "data set", ("-m", "xdancer", "embedded", *words(flags)), threads=2, weight=160.0)
 
 
 def _tokenizer(slots: int, layout: Layout) -> Phase:
@@ -64,7 +64,7 @@ def _tokenizer(slots: int, layout: Layout) -> Phase:
         "--config": root() / "configs" / "demo" / "vqvae.yaml", "--run_dir": run, "--model.init_args.config.slots": slots,
         "--trainer.max_steps": TOKENIZER_STEPS, **_splits(layout),
     }  # fmt: skip
-    arguments = (str(root() / "train.py"), "fit", *_words(flags))
+    arguments = (str(root() / "train.py"), "fit", *words(flags))
     return Phase("vqvae", "tokenizer", arguments, needs=("data",), steps=TOKENIZER_STEPS, run_dir=run, weight=100.0)
 
 
@@ -79,7 +79,7 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
     if steps is not None:
         flags |= {f"--{key}": steps for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
     flags |= {f"--{key}": value for key, value in {**table.shared, **table.rows[row]}.items()}
-    arguments = (str(root() / "train.py"), "fit", *_words(flags))
+    arguments = (str(root() / "train.py"), "fit", *words(flags))
     return Phase(
         f"train {name}",
         f"train: {name}",
@@ -96,7 +96,7 @@ def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
         "--data": layout.data / "test", "--run": layout.run(row, seed), "--figures": layout.figures(row, seed), "--clips": table.clips,
         "--frames": table.frames, "--seed": seed,
     }  # fmt: skip
-    arguments = ("-m", "xdancer.reproduce", table.measured, *_words(flags))
+    arguments = ("-m", "xdancer.reproduce", table.measured, *words(flags))
     return Phase(f"measure {row} {seed}", f"measure: {row} {seed}", arguments, needs=(f"train {row} {seed}",), weight=30.0)
 
 
@@ -104,5 +104,6 @@ def _splits(layout: Layout) -> dict[str, object]:
     return {f"--data.init_args.{split}": layout.data / split for split in ("train", "val", "test")}
 
 
-def _words(flags: dict[str, object]) -> Sequence[str]:
+def words(flags: dict[str, object]) -> Sequence[str]:
+    """Flags as words of a command line."""
     return [word for name, value in flags.items() for word in (name, str(value))]

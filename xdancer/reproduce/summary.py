@@ -14,7 +14,7 @@ Figures = Mapping[str, float | int | list[float | None] | None]
 
 @dataclass(frozen=True)
 class Difference:
-    """A row against the reference row: mean over seeds of the difference, and the 95 % interval of that mean (Student's t)."""
+    """A row against another: mean over seeds of the difference, and the 95 % interval of that mean."""
 
     mean: float
     low: float
@@ -28,7 +28,7 @@ def mean_of(runs: Sequence[Figures], figure: str) -> float | None:
 
 
 def paired(runs: Sequence[Figures], reference: Sequence[Figures], figure: str) -> Difference | None:
-    """Differences seed by seed; None with fewer than two pairs."""
+    """Differences seed by seed with the interval of Student's t; None with fewer than two pairs."""
     pairs = [(run.get(figure), other.get(figure)) for run, other in zip(runs, reference, strict=True)]
     values = np.array([float(a) - float(b) for a, b in pairs if isinstance(a, int | float) and isinstance(b, int | float)])
     if len(values) < 2:

@@ -100,8 +100,8 @@ PICTURES = {
 }
 
 
-def _both(**changes: object) -> dict[str, object]:
-    """Look-ahead and previous frames, and what else a row changes in the model."""
+def both(**changes: object) -> dict[str, object]:
+    """Flags: look-ahead and previous frames, and what else a row changes in the model."""
     inputs: dict[str, object] = {f"{MODEL}music_lookahead_frames": 8, f"{DATA}lookahead_frames": 8, f"{MODEL}previous_frames": 2}
     return inputs | {f"{MODEL}{name}": value for name, value in changes.items()}
 
@@ -110,14 +110,14 @@ _INPUTS: dict[str, Flags] = {
     "paper": {},
     "look-ahead": {f"{MODEL}music_lookahead_frames": 8, f"{DATA}lookahead_frames": 8},
     "previous frames": {f"{MODEL}previous_frames": 2},
-    "both": _both(),
+    "both": both(),
 }
 _PHASE = {
     f"{MODEL}music_features": '{"librosa": 35, "beat_phase": 4}',
     f"{DATA}features": '["librosa", "beat_phase"]',
 }
 
-_NO_DECODER: Flags = {f"{MODEL}{name}": 0 for name in ("motion_input", "heatmap_weight", "heatmap_steps")} | {f"{MODEL}motion_decoder": False}
+NO_DECODER: Flags = {f"{MODEL}{name}": 0 for name in ("motion_input", "heatmap_weight", "heatmap_steps")} | {f"{MODEL}motion_decoder": False}
 _NO_HELP: Flags = {f"{MODEL}{name}": False for name in ("portrait_input", "gate", "portrait_colours")}
 
 TABLES: dict[str, Table] = {
@@ -128,11 +128,11 @@ TABLES: dict[str, Table] = {
         shared={"model.init_args.optimizer.init_args.lr": 2.0e-3},
         rows=_INPUTS
         | {
-            "both + beat phase": _both() | _PHASE,
-            "both + relative positions": _both(relative_positions=True),
-            "both + parallel slots": _both(parallel_slots=True),
-            "parallel slots, relative positions": _both(parallel_slots=True, relative_positions=True),
-            "parallel slots, relative positions, beat phase": _both(parallel_slots=True, relative_positions=True) | _PHASE,
+            "both + beat phase": both() | _PHASE,
+            "both + relative positions": both(relative_positions=True),
+            "both + parallel slots": both(parallel_slots=True),
+            "parallel slots, relative positions": both(parallel_slots=True, relative_positions=True),
+            "parallel slots, relative positions, beat phase": both(parallel_slots=True, relative_positions=True) | _PHASE,
         },
         reference="both",
         slots=2,
@@ -141,10 +141,10 @@ TABLES: dict[str, Table] = {
         question="What do the parts of stage 2 add (the paper's table 3, with the inputs that learn)?",
         config="studies/motion.yaml",
         rows={
-            "both": _both(),
-            "no global music": _both(global_music=False),
-            "no motion context": _both(context_frames=0) | {f"{DATA}context_frames": 0},
-            "small": _both(layers=2, width=64),
+            "both": both(),
+            "no global music": both(global_music=False),
+            "no motion context": both(context_frames=0) | {f"{DATA}context_frames": 0},
+            "small": both(layers=2, width=64),
         },
         reference="both",
         slots=2,
@@ -156,8 +156,8 @@ TABLES: dict[str, Table] = {
         shared={"model.init_args.optimizer.init_args.lr": 2.0e-3},
         free_dances=1.0,
         rows={
-            "both + parallel slots": _both(parallel_slots=True),
-            "style and figures": _both(parallel_slots=True, styles=json.dumps(STYLES), motion_figures=True)
+            "both + parallel slots": both(parallel_slots=True),
+            "style and figures": both(parallel_slots=True, styles=json.dumps(STYLES), motion_figures=True)
             | {f"{DATA}styles": json.dumps(STYLES)},
         },
         reference="both + parallel slots",
@@ -185,9 +185,9 @@ TABLES: dict[str, Table] = {
         config="studies/video.yaml",
         rows={
             "motion decoder": {},
-            "pose guider": _NO_DECODER | {f"{MODEL}pose_guider": True},
-            "pose guider, true poses": _NO_DECODER | {f"{MODEL}pose_guider": True, f"{MODEL}guided_by": "pose"},
-            "no motion": _NO_DECODER,
+            "pose guider": NO_DECODER | {f"{MODEL}pose_guider": True},
+            "pose guider, true poses": NO_DECODER | {f"{MODEL}pose_guider": True, f"{MODEL}guided_by": "pose"},
+            "no motion": NO_DECODER,
             "no ReferenceNet": {f"{MODEL}reference_net": False},
             "ReferenceNet alone": _NO_HELP,
             "nothing of the portrait": _NO_HELP | {f"{MODEL}reference_net": False},
