@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from xdancer.errors import XDancerError
 from xdancer.evaluation.items import Excluded, Item, digest
 from xdancer.evaluation.null_rows import OF_POSES, Null, mean_frame, pictured_null, posed_null
 from xdancer.evaluation.pairs import pair_figures
-from xdancer.evaluation.recording import Instruments, Opened, Recording, measure
+from xdancer.evaluation.recording import FORMAT, Instruments, Opened, Recording, measure
 from xdancer.evaluation.sets import ClipFigures, Figures, set_figures
 from xdancer.files import write_text
 from xdancer.metrics.distance_report import DistanceReport
@@ -99,13 +100,11 @@ class Comparison:
 
     def _pair(self, own: tuple[Opened, Recording], real: tuple[Opened, Recording]) -> dict:
         """Figures and notes of a pair, from the cache where it was compared before."""
-        about = json.dumps([own[0].item.digest, real[0].item.digest, self.tools.settings])
+        about = json.dumps([FORMAT, own[0].item.digest, real[0].item.digest, self.tools.settings])
         place = None if self.cache is None else self.cache / f"pair-{digest(about.encode())}.json"
         if place is not None and place.is_file():
-            try:
+            with suppress(ValueError):  # damaged: compared again
                 return json.loads(place.read_text())
-            except ValueError:
-                pass
         figures, notes = pair_figures(own, real)
         found = {"figures": figures, "notes": notes}
         if place is not None:

@@ -29,6 +29,8 @@ from xdancer.pose.coordinates import nearest_frames, resample_poses, to_normalis
 from xdancer.pose.detector import PoseDetector
 from xdancer.types import FPS
 
+FORMAT = "1"
+"""Of what is kept in a cache; another one is measured again. To be raised when a measured value changes its meaning."""
 SAMPLE_RATE = 22050
 MOST_PICTURE_BYTES = 6_000_000_000
 """Pictures of one video that are held in memory; longer ones are refused (a minute at 896 × 512 and 30 fps is 2.5 GB)."""
@@ -149,7 +151,7 @@ def measure(opened: Opened, tools: Instruments, cache: Path | None = None, *, sh
         XDancerError: it cannot be read, or is empty.
     """
     item = opened.item
-    place = None if cache is None else cache / f"{item.digest}-{_short(tools.settings | {'share': str(share)})}.safetensors"
+    place = None if cache is None else cache / f"{item.digest}-{_short(tools.settings | {'share': str(share), 'format': FORMAT})}.safetensors"
     if place is not None and (stored := _load(place, item.key)) is not None:
         return stored
     pose, notes = _pose(opened, tools)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,17 @@ def digest(*parts: object) -> str:
 
 def default_steps(training: Training) -> int:
     """Optimiser steps that the config names."""
-    return int(yaml.safe_load(config_path(training.config).read_text(encoding="utf-8"))["trainer"]["max_steps"])
+    return _max_steps(_text(training.config))
+
+
+@cache
+def _text(config: str) -> str:
+    return config_path(config).read_text(encoding="utf-8")
+
+
+@cache
+def _max_steps(text: str) -> int:
+    return int(yaml.safe_load(text)["trainer"]["max_steps"])
 
 
 def overrides(training: Training, layout: PaperLayout) -> dict[str, object]:
@@ -112,7 +123,7 @@ def training_name(name: str, layout: PaperLayout, seed: int, steps: int | None) 
     """Folder and phase of a training: its name, its seed, and a digest of all that decides its weights."""
     training = TRAININGS[name]
     upstream = None if training.tokenizer is None else training_name(training.tokenizer, layout, seed, steps)
-    text = config_path(training.config).read_text(encoding="utf-8")
+    text = _text(training.config)
     parts = (
         layout.identity,
         text,

@@ -136,7 +136,7 @@ def _motion(*distance_div_bas: float) -> Published:
 
 _MOTION_NOTE = (
     "Both distances are kernel distances to true training dances: the drawn-pose distance of the bundled video features (alex16) of drawn "
-    "skeletons, which hardly sees that a dance stands still, and the kinetic one of speeds and accelerations. bailando60 is the beat score "
+    "skeletons, which hardly sees a dance stand still, and the kinetic one of speeds and accelerations. bailando60 is the beat score "
     "that published tables use, at which random motion does as well as dances do in them; beat F1 is ours (protocol seconds)."
 )
 
