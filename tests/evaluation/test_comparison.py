@@ -7,7 +7,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-import torch
 
 from xdancer.evaluation import recording
 from xdancer.evaluation.comparison import Comparison, Row
@@ -24,7 +23,7 @@ PERIODS = {"a": 0.5, "b": 0.42, "c": 0.6}
 @pytest.fixture(scope="module")
 def tools() -> Instruments:
     protocol = protocol_named("xdancer16")
-    return Instruments(protocol, make_features(protocol.network), detector=None, face_net=None, device=torch.device("cpu"))
+    return Instruments(protocol, make_features(protocol.network), detector=None, face_net=None)
 
 
 @pytest.fixture(scope="module")

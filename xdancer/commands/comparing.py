@@ -24,13 +24,6 @@ class Sources:
     portraits: Path | None = None
 
 
-def is_evaluation(folder: Path) -> bool:
-    """Whether it is an evaluation folder, or a demo folder that holds one."""
-    from xdancer.evaluation.folder import is_empty
-
-    return not (is_empty(folder) and is_empty(folder / "evaluation"))
-
-
 def compare(
     sources: Sources, *, protocol: str, weights: Path | None, face_weights: Path | None, nulls: Sequence[str], cache: Path | None,
     html: Path | None, detector: "PoseDetector | None", device: "torch.device", seed: int,
@@ -56,7 +49,11 @@ def compare(
     rows_wanted = check_nulls(nulls)
     rules = protocol_named(protocol)
     tools = Instruments(
-        rules, make_features(rules.network, weights=weights, device=device), detector, make_face_net(face_weights), device, seed=seed
+        rules,
+        make_features(rules.network, weights=weights, device=device),
+        detector,
+        make_face_net(face_weights),
+        seed=seed,
     )
     further = {"beats": sources.beats, "music": sources.music}
     found = {

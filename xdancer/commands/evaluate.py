@@ -89,7 +89,8 @@ def evaluate(
     Raises:
         XDancerError: nothing to evaluate, flags that exclude each other, damaged files, a missing detector that was asked for.
     """
-    from xdancer.commands.comparing import Sources, compare, is_evaluation
+    from xdancer.commands.comparing import Sources, compare
+    from xdancer.evaluation.folder import evaluation_folder
 
     place = select_device(device)
     drawn = {"temperature": temperature, "top_p": top_p, "smoothing": smoothing}
@@ -106,7 +107,7 @@ def evaluate(
         sizes = _Sizes(clips, video_clips, video_frames)
         folders = _generate(model, data, train, out, sizes, drawn, range(seed, seed + seeds), place, precision)
     result: dict[str, Any] = {}
-    if folders and is_evaluation(folders[0]):
+    if folders and evaluation_folder(folders[0]) is not None:
         result = held_out(folders, detector=finder, seed=seed, device=place)
         show(result["held_out"])
         real = folders[0] if real is None else real
@@ -224,14 +225,15 @@ def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int =
     Raises:
         XDancerError: nothing to evaluate, or a damaged file.
     """
-    from xdancer.evaluation.folder import is_empty, read_motion_items, read_training_mean, read_video_items
+    from xdancer.evaluation.folder import evaluation_folder, read_motion_items, read_training_mean, read_video_items
     from xdancer.metrics.tables import evaluate_motion, evaluate_video
 
-    folder = folder / "evaluation" if (folder / "evaluation").is_dir() else folder
-    if is_empty(folder):
+    place = evaluation_folder(folder)
+    if place is None:
         raise XDancerError(
             f"{folder}: nothing to evaluate. It needs motion/KEY.generated.npy or video/KEY.generated.mp4; `xdancer demo` writes such a folder."
         )
+    folder = place
     figures: Figures = {}
     if any((folder / "motion").glob("*.decoded.npy")):
         from xdancer.evaluation.tokenizer import tokenizer_figures

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xdancer.data.reader import ShardReader
 from xdancer.device import Precision, autocast
 from xdancer.media import read_video
+from xdancer.metrics.beat_alignment import TEMPO_GAP
 from xdancer.metrics.reconstruction import clothes_colours
 from xdancer.metrics.video_item import VideoItem
 from xdancer.pipelines.dance import to_pictures, to_tensor
@@ -21,8 +22,6 @@ from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.video_diffusion.sampling import render_video
 from xdancer.vqvae.model import VQVAE
 
-TEMPO_GAP = 0.05
-"""A swapped song differs in tempo by at least this share."""
 MEAN_CLIPS = 64
 """Training clips whose middle frame enters the training mean."""
 

@@ -62,8 +62,9 @@ class Comparison:
                 if there is not None and name not in OF_POSES:
                     self._measured(further[name], pictured_null(name, there[0], mean), there)
         progress("dances", len(keys), len(keys))
-        for done, name in enumerate([name for name in nulls if name in OF_POSES]):
-            progress("null rows", done, len(nulls))
+        posed: list[Null] = [name for name in nulls if name in OF_POSES]
+        for done, name in enumerate(posed):
+            progress("null rows", done, len(posed))
             for found in true.recordings:
                 item = true.items[found.key]
                 self._measured(further[name], posed_null(name, (item, found), true.recordings, seed=self.tools.seed), (Opened(item), found))

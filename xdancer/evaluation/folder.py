@@ -118,6 +118,13 @@ def is_empty(folder: Path) -> bool:
     return not any((folder / "motion").glob("*.generated.npy")) and not any((folder / "video").glob("*.generated.mp4"))
 
 
+def evaluation_folder(folder: Path) -> Path | None:
+    """The folder itself where it holds dances, or the one in a demo's folder; None where neither does."""
+    inner = folder / "evaluation"
+    place = inner if inner.is_dir() else folder
+    return None if is_empty(place) else place
+
+
 def write_motion_item(folder: Path, item: MotionItem) -> None:
     """Store one generated dance under `folder/motion`.
 

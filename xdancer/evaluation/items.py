@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xdancer.data.members import AUDIO, MASK, VIDEO
 from xdancer.data.reader import ShardReader
 from xdancer.errors import XDancerError
-from xdancer.evaluation.folder import is_empty, read_motion_items
+from xdancer.evaluation.folder import evaluation_folder, read_motion_items
 from xdancer.importers.pose_files import read_pose_file
 from xdancer.media import probe
 from xdancer.media.reading import Source
@@ -86,10 +86,9 @@ def find_items(
     """
     if not folder.is_dir():
         raise XDancerError(f"{folder}: no such folder. Give one with videos, pose files or shards.")
-    evaluation = folder / "evaluation" if (folder / "evaluation").is_dir() else folder
     if (folder / "manifest.json").is_file():
         items, excluded = _of_shards(folder)
-    elif not is_empty(evaluation):
+    elif (evaluation := evaluation_folder(folder)) is not None:
         items, excluded = _of_evaluation(evaluation, side), []
     else:
         items, excluded = _of_files(folder)

@@ -25,13 +25,13 @@ from xdancer.errors import MediaError, XDancerError
 from xdancer.evaluation.items import Item, Pose, digest
 from xdancer.evaluation.recording import Opened, Recording
 from xdancer.media import frame_times, read_image, read_video
+from xdancer.metrics.beat_alignment import TEMPO_GAP
 from xdancer.metrics.pose import mean_speed
 from xdancer.types import FPS
 
 Null = Literal["white", "smooth", "frozen", "shuffled", "locked", "copy", "mean", "grey"]
 NULLS: tuple[Null, ...] = get_args(Null)
 OF_POSES: tuple[Null, ...] = ("white", "smooth", "frozen", "shuffled", "locked")
-TEMPO_GAP = 0.05
 WIDTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Smoothing widths (frames) of which `smooth` takes the one that comes nearest to the real speed."""
 GREY = 128

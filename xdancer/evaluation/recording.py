@@ -4,11 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -19,12 +17,12 @@ from xdancer.errors import MediaError, XDancerError
 from xdancer.evaluation.items import Item, Pose, digest
 from xdancer.files import whole
 from xdancer.media import frame_times, read_audio, read_image, read_video
-from xdancer.metrics.feature_sets import FeatureSet, Subject
+from xdancer.metrics.feature_sets import FeatureSet, Subject, window_features
 from xdancer.metrics.identity import FaceNet, embed_faces
 from xdancer.metrics.lag_null import onset_envelope
 from xdancer.metrics.motion_footage import draw_motion
 from xdancer.metrics.video_networks import VideoNetwork
-from xdancer.metrics.video_protocols import VideoProtocol, windows_of
+from xdancer.metrics.video_protocols import VideoProtocol
 from xdancer.pose.coordinates import nearest_frames, resample_poses, to_normalised
 from xdancer.pose.detector import PoseDetector
 from xdancer.types import FPS
@@ -34,8 +32,6 @@ FORMAT = "1"
 SAMPLE_RATE = 22050
 MOST_PICTURE_BYTES = 6_000_000_000
 """Pictures of one video that are held in memory; longer ones are refused (a minute at 896 × 512 and 30 fps is 2.5 GB)."""
-BATCH = 8
-"""Windows that a network sees at once."""
 
 Pictures = UInt8[NDArray, "frame height width 3"]
 
@@ -70,7 +66,6 @@ class Instruments:
     detector: PoseDetector | None
     """None: dances without known poses have no motion figures."""
     face_net: FaceNet | None
-    device: torch.device
     seed: int = 0
 
     @property
@@ -151,7 +146,8 @@ def measure(opened: Opened, tools: Instruments, cache: Path | None = None, *, sh
         XDancerError: it cannot be read, or is empty.
     """
     item = opened.item
-    place = None if cache is None else cache / f"{item.digest}-{_short(tools.settings | {'share': str(share), 'format': FORMAT})}.safetensors"
+    settings = tools.settings | {"share": str(share), "format": FORMAT}
+    place = None if cache is None else cache / f"{item.digest}-{digest(json.dumps(settings, sort_keys=True).encode())}.safetensors"
     if place is not None and (stored := _load(place, item.key)) is not None:
         return stored
     pose, notes = _pose(opened, tools)
@@ -218,14 +214,10 @@ def _music(opened: Opened, frames: int) -> tuple[dict[str, NDArray], float, tupl
     return arrays, tempo, notes
 
 
-@torch.no_grad()
 def _features(frames: Pictures, fps: float, tools: Instruments, content: str, share: int | None) -> Float[NDArray, "window feature"]:
     """Features of the windows that the protocol takes of a video; drawn starts depend on its content and the seed alone."""
-    windows = windows_of(frames, fps, tools.protocol, (tools.seed, int(content[:8], 16)), clips=share)
-    rows = []
-    while batch := list(islice(windows, BATCH)):
-        rows.append(tools.network(torch.stack(batch).to(tools.device)).double().cpu().numpy())
-    return np.concatenate(rows) if rows else np.zeros((0, tools.network.width))
+    start = (tools.seed, int(content[:8], 16))
+    return window_features(frames, fps, tools.network, tools.protocol, seed=start, clips=share).astype(np.float64)
 
 
 def _identity(opened: Opened, pose: Pose, network: FaceNet, detector: PoseDetector | None) -> dict[str, NDArray]:
@@ -254,12 +246,6 @@ def _identity(opened: Opened, pose: Pose, network: FaceNet, detector: PoseDetect
     if len(vectors):
         arrays["face"] = vectors.mean(axis=0)
     return arrays
-
-
-def _short(settings: Mapping[str, str]) -> str:
-    import hashlib
-
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _store(path: Path, found: Recording) -> None:

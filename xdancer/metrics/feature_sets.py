@@ -197,14 +197,24 @@ def collect(
     return FeatureSet.merged(parts)
 
 
+@torch.no_grad()
+def window_features(
+    frames: UInt8[NDArray, "frame height width 3"], fps: float, features: VideoNetwork, protocol: VideoProtocol, *,
+    seed: int | Sequence[int], clips: int | None, batch: int = 8,
+) -> Float[NDArray, "window feature"]:  # fmt: skip
+    """Features of the windows that the protocol takes of one video, in float32; none where it is shorter than a window."""
+    windows = windows_of(frames, fps, protocol, seed, clips=clips)
+    rows = [features(torch.stack(some)).cpu().float().numpy() for some in _batches(windows, batch)]
+    return np.concatenate(rows) if rows else np.zeros((0, features.width), np.float32)
+
+
 def _features_of(
     video: Footage, features: VideoNetwork, protocol: VideoProtocol, *, seed: int, clips: int | None, subject: Subject, batch: int
 ) -> FeatureSet:
     frames, fps = video.read()
-    windows = windows_of(frames, fps, protocol, (seed, int(_hash(video.content)[:8], 16)), clips=clips)
-    rows = [features(torch.stack(some)).cpu().float().numpy() for some in _batches(windows, batch)]
-    found = np.concatenate(rows) if rows else np.zeros((0, features.width), np.float32)
-    known, short = ((video.key,), ()) if rows else ((), (video.key,))
+    start = (seed, int(_hash(video.content)[:8], 16))
+    found = window_features(frames, fps, features, protocol, seed=start, clips=clips, batch=batch)
+    known, short = ((video.key,), ()) if len(found) else ((), (video.key,))
     return FeatureSet(protocol, features.digest, found, np.zeros(len(found), np.int64), known, video.content, subject, (fps, fps), short)
 
 

@@ -19,14 +19,44 @@ _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 
 
-class AlexNetLPIPS(nn.Module):
+def unit_length(layer: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    """The layer with its channels scaled to unit length at every place."""
+    return layer / (layer.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
+
+
+class LPIPSNetwork(nn.Module):
+    """What the two LPIPS networks share; a subclass gives `features` (layers of unit length) and `heads`, one for each layer."""
+
+    shift: Tensor
+    scale: Tensor
+    heads: nn.ModuleList
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None], persistent=False)
+        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None], persistent=False)
+
+    def scaled(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Pictures in [-1, 1] as the trunks read them."""
+        return (pictures.float() - self.shift) / self.scale
+
+    def features(self, pictures: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch channel _ _"]]:
+        """Layers of the trunk."""
+        raise NotImplementedError
+
+    def forward(
+        self, predicted: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, " batch"]:
+        """LPIPS of each pair of pictures, 0 = same."""
+        pairs = zip(self.heads, self.features(predicted), self.features(target), strict=True)
+        return torch.stack([head((a - b).square()).mean(dim=(1, 2, 3)) for head, a, b in pairs]).sum(dim=0)
+
+
+class AlexNetLPIPS(LPIPSNetwork):
     """LPIPS v0.1 with the AlexNet trunk (Zhang et al. 2018; https://github.com/richzhang/PerceptualSimilarity, BSD).
 
     Pictures are RGB in **[-1, 1]**; fed [0, 1] the distance is silently wrong. Computes in fp32.
     """
-
-    shift: Tensor
-    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,26 +69,17 @@ class AlexNetLPIPS(nn.Module):
         ]
         self.convolutions = nn.ModuleList(convolutions)
         self.heads = nn.ModuleList(nn.Conv2d(layer.out_channels, 1, 1, bias=False) for layer in convolutions)
-        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None], persistent=False)
-        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None], persistent=False)
 
     def features(self, pictures: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch channel _ _"]]:
         """The five rectified layers, each scaled to unit length over its channels."""
-        value = (pictures.float() - self.shift) / self.scale
+        value = self.scaled(pictures)
         layers = []
         for index, convolution in enumerate(self.convolutions):
             if index in (1, 2):
                 value = functional.max_pool2d(value, 3, stride=2)
             value = functional.relu(convolution(value))
-            layers.append(value / (value.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+            layers.append(unit_length(value))
         return layers
-
-    def forward(
-        self, predicted: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, " batch"]:
-        """LPIPS of each pair of pictures, 0 = same."""
-        pairs = zip(self.heads, self.features(predicted), self.features(target), strict=True)
-        return torch.stack([head((a - b).square()).mean(dim=(1, 2, 3)) for head, a, b in pairs]).sum(dim=0)
 
 
 @functools.lru_cache(maxsize=2)
@@ -87,12 +108,10 @@ VGG_TRUNK = "vgg16-397923af.pth"
 _VGG_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-class VGGLPIPS(nn.Module):
+class VGGLPIPS(LPIPSNetwork):
     """LPIPS v0.1 with the VGG16 trunk, the variant that papers on video synthesis often print. Pictures are RGB in **[-1, 1]**; fp32."""
 
     name = "lpips_vgg"
-    shift: Tensor
-    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,26 +124,17 @@ class VGGLPIPS(nn.Module):
             stages.append(nn.ModuleList(layers))
         self.stages = nn.ModuleList(stages)
         self.heads = nn.ModuleList(nn.Conv2d(widths[-1], 1, 1, bias=False) for widths in _VGG_STAGES)
-        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None], persistent=False)
-        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None], persistent=False)
 
     def features(self, pictures: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch channel _ _"]]:
         """The last rectified layer before each pooling, scaled to unit length over its channels."""
-        value = (pictures.float() - self.shift) / self.scale
+        value = self.scaled(pictures)
         layers = []
         for number, stage in enumerate(self.stages):
             value = functional.max_pool2d(value, 2) if number else value
             for convolution in cast(nn.ModuleList, stage):
                 value = functional.relu(convolution(value))
-            layers.append(value / (value.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+            layers.append(unit_length(value))
         return layers
-
-    def forward(
-        self, predicted: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, " batch"]:
-        """LPIPS of each pair of pictures, 0 = same."""
-        pairs = zip(self.heads, self.features(predicted), self.features(target), strict=True)
-        return torch.stack([head((a - b).square()).mean(dim=(1, 2, 3)) for head, a, b in pairs]).sum(dim=0)
 
 
 def vgg_lpips(trunk: Path | None = None, heads: Path | None = None, *, device: str = "cpu") -> VGGLPIPS:
