@@ -1,6 +1,7 @@
 """Reconstruction and distance figures of rendered windows during the validation of stage 3."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,12 +9,16 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.generation import GenerationCallback, step_precision
-from xdancer.metrics.frechet import AlexWindowFeatures, FeatureDistances
+from xdancer.metrics.distance_report import kernel_name, value_name
+from xdancer.metrics.feature_sets import window_features
+from xdancer.metrics.frechet import FeatureDistances
 from xdancer.metrics.means import Means
 from xdancer.metrics.perceptual import lpips
 from xdancer.metrics.pose import nearest_poses
 from xdancer.metrics.reconstruction import person_region, psnr
-from xdancer.types import PoseBatch, VideoBatch, VideoSample
+from xdancer.metrics.video_networks import make_features
+from xdancer.metrics.video_protocols import check_network, protocol_named
+from xdancer.types import FPS, PoseBatch, VideoBatch, VideoSample
 
 FIGURES = ("person_psnr", "person_psnr_copy", "background_psnr", "background_psnr_copy", "lpips", "lpips_copy")
 NEAREST = ("person_psnr_nearest", "lpips_nearest")
@@ -23,15 +28,18 @@ class VideoMetrics(GenerationCallback):
     """Windows of the validation set rendered from noise (self-driven: the portrait is another frame of the same clip).
 
     Logs `val/person_psnr` and `val/background_psnr` (dB, region as in `xdancer.metrics.reconstruction`), each with the null row `_copy` (the
-    portrait as a still); where the batches hold 16 consecutive frames of at least two clips, `val/kernel_alex16` with its interval `_low`,
-    `_high` (bootstrap over clips) and n `_windows`, and from 640 windows on `val/frechet_alex16`. Without person masks in the shards the
-    whole picture counts as person. With `perceptual`, `val/lpips` too. With `nearest`, the null row `_nearest`: instead of rendering, the
-    clip's training picture whose body lies nearest to the wanted pose; for clips whose earlier frames are trained on.
+    portrait as a still); where the batches hold consecutive frames of at least two clips, as many as the protocol's windows have,
+    `val/kernel_NETWORK@PROTOCOL` with its interval `_low`, `_high` (bootstrap over clips) and n `_windows`, and from the protocol's least
+    number of windows on `val/frechet_NETWORK@PROTOCOL` (`val/fvd_i3d@PROTOCOL`). Without person masks in the shards the whole picture counts
+    as person. With `perceptual`, `val/lpips` too. With `nearest`, the null row `_nearest`: instead of rendering, the clip's training picture
+    whose body lies nearest to the wanted pose; for clips whose earlier frames are trained on.
 
     Args:
         windows: how many are rendered, over all ranks.
         steps: sampling steps; None = the model's.
         guidance: guidance scale; None = the model's.
+        protocol: how the distances are taken, by name (`xdancer.metrics.video_protocols`).
+        network_weights: of the protocol's network, where it is not the shipped one.
         every_n_validations: 1 = in each.
         every_n_steps: instead, so many optimiser steps apart at least.
         budget_seconds: for rendering and measuring, on each rank.
@@ -41,13 +49,16 @@ class VideoMetrics(GenerationCallback):
     """
 
     def __init__(
-        self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, every_n_validations: int = 1,
-        every_n_steps: int | None = None, budget_seconds: float | None = None, perceptual: bool = False, nearest: bool = False, seed: int = 0,
+        self, windows: int = 32, *, steps: int | None = None, guidance: float | None = None, protocol: str = "xdancer16",
+        network_weights: Path | None = None, every_n_validations: int = 1, every_n_steps: int | None = None,
+        budget_seconds: float | None = None, perceptual: bool = False, nearest: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(every_n_validations=every_n_validations, every_n_steps=every_n_steps, budget_seconds=budget_seconds)
         self.windows, self.steps, self.guidance, self.seed = windows, steps, guidance, seed
         self.perceptual, self.nearest = perceptual, nearest
-        self._features = AlexWindowFeatures()
+        self.protocol = protocol_named(protocol)
+        self._features = make_features(self.protocol.network, weights=network_weights)
+        check_network(self._features, self.protocol)
         self._kept: list[VideoBatch] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,7 +76,7 @@ class VideoMetrics(GenerationCallback):
         device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device  # sums are in double
         names = [*FIGURES, *(NEAREST if self.nearest else ())]
         self._means = Means([name for name in names if self.perceptual or not name.startswith("lpips")]).to(device)
-        self._distances = FeatureDistances(self._features.width).to(device)
+        self._distances = FeatureDistances(self._features.width, minimum=self.protocol.minimum).to(device)
         nothing = torch.zeros(0, self._features.width, device=device)
         self._distances.update(nothing, nothing, clip=0)  # ranks without a window take part in the gathering
         module: Any = pl_module
@@ -104,17 +115,25 @@ class VideoMetrics(GenerationCallback):
             figures |= {"lpips": float(lpips(pictures, target).mean())} if self.perceptual else {}
             self._means.update({f"{name}{ending}": value for name, value in figures.items()})
         index = batch.frame_index[item]
-        if batch.clip is not None and len(index) == self._features.window and bool((index.diff() == 1).all()):
-            features = self._features(torch.stack([rendered, target]))
-            self._distances.update(features[:1], features[1:], clip=int(batch.clip[item]))
+        if batch.clip is not None and bool((index.diff() == 1).all()):
+            generated, real = (self._windows(pictures, int(batch.clip[item])) for pictures in (rendered, target))
+            self._distances.update(generated, real, clip=int(batch.clip[item]))
+
+    def _windows(self, pictures: Tensor, clip: int) -> Tensor:
+        """Features of the windows that the protocol takes of these frames; none where they are fewer than a window."""
+        shown = ((pictures.float().cpu() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+        found = window_features(
+            shown, float(FPS), self._features, self.protocol, seed=(self.seed, clip), clips=self.protocol.clips_per_video
+        )  # fmt: skip
+        return torch.from_numpy(found).to(pictures.device)
 
     def collect(self) -> Mapping[str, float]:
         figures = {f"val/{name}": value for name, value in self._means.compute().items()}
         distances = self._distances.compute()
+        kernel = f"val/{kernel_name(self.protocol)}"
         return figures | {
-            "val/kernel_alex16": distances["kernel"], "val/kernel_alex16_low": distances["kernel_low"],
-            "val/kernel_alex16_high": distances["kernel_high"], "val/frechet_alex16": distances["frechet"],
-            "val/kernel_alex16_windows": distances["samples"] or float("nan"),
+            kernel: distances["kernel"], f"{kernel}_low": distances["kernel_low"], f"{kernel}_high": distances["kernel_high"],
+            f"{kernel}_windows": distances["samples"] or float("nan"), f"val/{value_name(self.protocol)}": distances["frechet"],
         }  # fmt: skip
 
 

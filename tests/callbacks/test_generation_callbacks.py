@@ -147,9 +147,9 @@ def test_video_figures_of_a_known_error(tmp_path: Path) -> None:
     assert figures["val/person_psnr"] == pytest.approx(40, abs=0.01)  # an error of .02 on a range of 2
     assert figures["val/background_psnr"] == pytest.approx(40, abs=0.01)
     assert figures["val/person_psnr_copy"] < 15
-    assert figures["val/kernel_alex16_windows"] == 3
-    assert figures["val/kernel_alex16_low"] <= figures["val/kernel_alex16_high"]
-    assert "val/frechet_alex16" not in figures
+    assert figures["val/kernel_alex16@xdancer16_windows"] == 3
+    assert figures["val/kernel_alex16@xdancer16_low"] <= figures["val/kernel_alex16@xdancer16_high"]
+    assert "val/frechet_alex16@xdancer16" not in figures
 
 
 def test_the_nearest_training_picture_is_a_null_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,8 +174,8 @@ def test_windows_of_one_clip_are_not_counted_as_independent(tmp_path: Path) -> N
     assert torch.cat(list(metrics._distances.clips)).tolist() == [0, 0, 1]
     run = trainer(tmp_path, VideoMetrics(2))
     run.validate(Painter(), datamodule=Data(video_collate), verbose=False)
-    assert run.callback_metrics["val/kernel_alex16_windows"] == 2
-    assert "val/kernel_alex16" not in run.callback_metrics
+    assert run.callback_metrics["val/kernel_alex16@xdancer16_windows"] == 2
+    assert "val/kernel_alex16@xdancer16" not in run.callback_metrics
 
 
 def video_collate(items: list[torch.Tensor]) -> VideoBatch:

@@ -71,9 +71,9 @@ def test_perfect_rendering() -> None:
     assert table["video/pck_copy"] < 0.4
     assert table["video/clothes_top1"] == table["video/clothes_top1_true"] == 1
     assert table["video/clothes_chance"] == 1 / 4
-    assert table["video/kernel_alex16"] < 1e-6
-    assert table["video/kernel_alex16_copy"] > table["video/kernel_alex16"]
-    assert table["video/frechet_alex16"] is None
+    assert table["video/kernel_alex16@xdancer16"] < 1e-6
+    assert table["video/kernel_alex16@xdancer16_copy"] > table["video/kernel_alex16@xdancer16"]
+    assert table["video/frechet_alex16@xdancer16"] is None
     assert table["video/person_psnr_mean"] is None
     assert (table["n/video"], table["n/video_frames"], table["n/video_windows"], table["n/video_detection_frames"]) == (4, 64, 4, 16)
     assert (table["n/clothes"], table["n/clothes_pool"]) == (4, 4)

@@ -38,7 +38,7 @@ def test_people_dance_and_are_measured_beside_the_true_frames(data: Path, runs: 
     found = json.loads(path.read_text())
     assert found["clips"] == ["test-00000", "test-00001"]
     assert (found["n/video"], found["n/video_frames"], found["n/video_windows"]) == (2, 64, 4)
-    assert found["video/kernel_alex16"] is not None
+    assert found["video/kernel_alex16@xdancer16"] is not None
 
 
 def test_nulls_stand_in_place_of_a_model(data: Path, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_nulls_stand_in_place_of_a_model(data: Path, tmp_path: Path) -> None:
         found[null] = json.loads((tmp_path / f"{null}.json").read_text())
     for null, figures in found.items():  # the row is what the other rows call by its name
         assert figures["video/psnr"] == pytest.approx(figures[f"video/psnr_{null}"], abs=0.05)
-    assert found["copy"]["video/kernel_alex16"] == pytest.approx(found["grey"]["video/kernel_alex16_copy"], abs=1e-3)
+    assert found["copy"]["video/kernel_alex16@xdancer16"] == pytest.approx(found["grey"]["video/kernel_alex16@xdancer16_copy"], abs=1e-3)
 
 
 def test_self_driven_people_have_the_columns_of_table_4(data: Path, runs: dict[str, Path], tmp_path: Path) -> None:

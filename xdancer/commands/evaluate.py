@@ -226,6 +226,7 @@ def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int =
         XDancerError: nothing to evaluate, or a damaged file.
     """
     from xdancer.evaluation.folder import evaluation_folder, read_motion_items, read_training_mean, read_video_items
+    from xdancer.metrics.face_net import make_face_net
     from xdancer.metrics.tables import evaluate_motion, evaluate_video
 
     place = evaluation_folder(folder)
@@ -242,7 +243,9 @@ def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int =
     if motion := read_motion_items(folder):
         figures |= evaluate_motion(motion, seed=seed)
     if any((folder / "video").glob("*.generated.mp4")):
-        figures |= evaluate_video(read_video_items(folder), detector, training_mean=read_training_mean(folder), device=device, seed=seed)
+        figures |= evaluate_video(
+            read_video_items(folder), detector, face_net=make_face_net(), training_mean=read_training_mean(folder), device=device, seed=seed
+        )
     return figures
 
 

@@ -10,6 +10,7 @@ from xdancer.errors import XDancerError
 from xdancer.evaluation.folder import read_motion_items, read_training_mean, read_video_items, write_json
 from xdancer.evaluation.model import dance_clips, render_clips
 from xdancer.evaluation.tokenizer import tokenizer_figures
+from xdancer.metrics.face_net import make_face_net
 from xdancer.metrics.tables import evaluate_motion, evaluate_video
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
@@ -70,7 +71,9 @@ def measure_video(
     with Steps() as progress:
         render_clips(pipeline, data, evaluation, train=train, clips=clips, frames=frames, seed=seed, progress=progress)
     mean = read_training_mean(evaluation)
-    write_json(figures, evaluate_video(read_video_items(evaluation), detector_if_installed(), training_mean=mean, seed=seed))
+    write_json(
+        figures, evaluate_video(read_video_items(evaluation), detector_if_installed(), face_net=make_face_net(), training_mean=mean, seed=seed)
+    )
 
 
 def kept(path: Path) -> Figures:

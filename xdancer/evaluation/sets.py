@@ -10,7 +10,7 @@ import numpy as np
 from xdancer.evaluation.pairs import PAIRED
 from xdancer.evaluation.recording import Instruments, Recording, feature_set
 from xdancer.metrics.beat_alignment import PROTOCOLS, BeatClip, BeatReport, beat_report, bootstrap_interval, score_beats
-from xdancer.metrics.distance_report import DistanceReport, compare
+from xdancer.metrics.distance_report import DistanceReport, compare, kernel_name
 from xdancer.metrics.diversity import diversity
 from xdancer.metrics.feature_sets import Subject
 from xdancer.metrics.frechet import enough_for_frechet, frechet_distance, kernel_distance
@@ -75,7 +75,7 @@ def set_figures(
         return figures, []
     reports = _reports(recordings, real, tools)
     for report in reports:
-        kernel = report.name.replace("fvd_", "kernel_").replace("frechet_", "kernel_")
+        kernel = kernel_name(report.protocol, subject=report.subject)
         figures |= {
             report.name: report.frechet, kernel: report.kernel, f"{kernel}_low": report.kernel_low, f"{kernel}_high": report.kernel_high,
             f"n/{report.name}": report.n_generated, f"n/{kernel}": report.n_generated,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from xdancer.errors import XDancerError
-from xdancer.metrics.feature_sets import FeatureSet, refuse_different
+from xdancer.metrics.feature_sets import FeatureSet, Subject, refuse_different
 from xdancer.metrics.frechet import frechet_distance, kernel_distance
 from xdancer.metrics.video_protocols import VideoProtocol
 
@@ -51,6 +51,7 @@ class DistanceReport:
     """Not more windows than dimensions in a set: its covariance is singular and the Fréchet value depends on n."""
     network_digest: str
     protocol: VideoProtocol
+    subject: Subject = "video"
     notes: tuple[str, ...] = ()
     """What else a reader must know."""
 
@@ -81,6 +82,11 @@ def value_name(protocol: VideoProtocol, *, subject: str = "video") -> str:
     """What a Fréchet value under a protocol is called."""
     kind = "fvd" if protocol.network == FVD else "frechet"
     return f"{'' if subject == 'video' else f'{subject}_'}{kind}_{protocol.network}@{protocol.name}"
+
+
+def kernel_name(protocol: VideoProtocol, *, subject: str = "video") -> str:
+    """What a kernel distance under a protocol is called."""
+    return f"{'' if subject == 'video' else f'{subject}_'}kernel_{protocol.network}@{protocol.name}"
 
 
 def compare(generated: FeatureSet, real: FeatureSet, *, draws: int = 500, seed: int = 0) -> DistanceReport:
@@ -127,6 +133,7 @@ def compare(generated: FeatureSet, real: FeatureSet, *, draws: int = 500, seed: 
         rank_deficient=deficient,
         network_digest=generated.digest,
         protocol=protocol,
+        subject=generated.subject,
         notes=tuple(_notes(generated, real, deficient=deficient) + kernel_note),
     )
 

@@ -159,9 +159,13 @@ def _clip_weights(labels: Sequence[NDArray[np.int64]], draws: int, rng: np.rando
 class FeatureDistances(Metric):
     """Fréchet and kernel distance of generated from real features, gathered over ranks.
 
-    The states are the feature rows themselves (64 doubles each, thousands at most), because a kernel distance is no sum over samples.
-    `compute()` gives `kernel`, `kernel_low`, `kernel_high`, `frechet` (NaN below ten samples per dimension) and `samples`. Under DDP every rank
-    must have updated at least once, if only with zero rows.
+    The states are the feature rows themselves (64 doubles each for `alex16`, thousands at most), because a kernel distance is no sum over
+    samples. `compute()` gives `kernel`, `kernel_low`, `kernel_high`, `frechet` (NaN below `minimum` samples) and `samples`. Under DDP every
+    rank must have updated at least once, if only with zero rows.
+
+    Args:
+        width: of the features.
+        minimum: samples that a Fréchet value needs; ten per dimension by default.
     """
 
     higher_is_better = False
@@ -170,9 +174,10 @@ class FeatureDistances(Metric):
     real: Tensor | list[Tensor]
     clips: Tensor | list[Tensor]
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, minimum: int | None = None) -> None:
         super().__init__()
         self.width = width
+        self.minimum = SAMPLES_PER_DIMENSION * width if minimum is None else minimum
         for name in ("generated", "real", "clips"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
@@ -190,5 +195,5 @@ class FeatureDistances(Metric):
         if len(np.unique(clips)) < 2:
             return dict.fromkeys(("kernel", "kernel_low", "kernel_high", "frechet"), float("nan")) | {"samples": float(len(real))}
         kernel, low, high = kernel_distance(generated, real, clips=(clips, clips))
-        frechet = frechet_distance(generated, real) if enough_for_frechet(generated, real) else float("nan")
+        frechet = frechet_distance(generated, real) if min(len(generated), len(real)) >= self.minimum else float("nan")
         return {"kernel": kernel, "kernel_low": low, "kernel_high": high, "frechet": frechet, "samples": float(len(real))}

@@ -18,11 +18,14 @@ from xdancer.evaluation.model import BATCH, dance_pairs
 from xdancer.evaluation.null_rows import posed_null
 from xdancer.evaluation.recording import Recording
 from xdancer.files import whole
-from xdancer.metrics.frechet import AlexWindowFeatures, kernel_distance
+from xdancer.metrics.feature_sets import window_features
+from xdancer.metrics.frechet import kernel_distance
+from xdancer.metrics.lag_null import envelope_of_features
 from xdancer.metrics.motion_footage import draw_motion
 from xdancer.metrics.motion_table import MotionItem, evaluate_motion, kinetic_windows, known
 from xdancer.metrics.pose import body_height
-from xdancer.metrics.reconstruction import unit_pictures
+from xdancer.metrics.video_networks import VideoNetwork, make_features
+from xdancer.metrics.video_table import PROTOCOL
 from xdancer.motion_gpt.model import MotionGPT
 from xdancer.motion_gpt.sampling import SamplingConfig
 from xdancer.reproduce.measure import cut
@@ -31,6 +34,8 @@ from xdancer.types import FPS
 Pose = Float[NDArray, "_ 60 3"]
 Null = Literal["ground_truth", "frozen", "smooth", "other_song"]
 """`frozen` and `smooth` as in `xdancer evaluate --null`; `other_song`: the true dance, scored against another clip's music."""
+ONSETS = "librosa"
+"""The music feature whose first column is the onset strength."""
 SAMPLING = SamplingConfig(temperature=1.5, top_p=0.985, smoothing=1.0)
 """Slots that are drawn together average to small movements at temperature 1; 1.5 brings most of the speed back (docs/experiments.md)."""
 
@@ -49,7 +54,7 @@ class DanceFeatures:
     @staticmethod
     def of(dances: Sequence[Pose], sizes: Sequence[Pose]) -> "DanceFeatures":
         """Features of the dances; `sizes` are the poses whose body heights are the unit."""
-        network, drawn, kinetic = AlexWindowFeatures(), list[Any](), list[Any]()
+        network, drawn, kinetic = make_features(PROTOCOL.network), list[Any](), list[Any]()
         for number, (dance, true) in enumerate(zip(dances, sizes, strict=True)):
             drawn.append(_drawn(dance, network))
             height = body_height(true)
@@ -69,13 +74,8 @@ def _numbers(parts: Sequence[Float[NDArray, "_ feature"]]) -> Int[NDArray, " win
     return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
-def _drawn(dance: Pose, network: AlexWindowFeatures) -> Float[NDArray, "window 64"]:
-    pictures = draw_motion(dance)
-    count = len(pictures) // network.window
-    if not count:
-        return np.zeros((0, network.width))
-    windows = pictures[: count * network.window].reshape(count, network.window, *pictures.shape[1:])
-    return torch.cat([network(unit_pictures(window)[None]) for window in windows]).double().numpy()
+def _drawn(dance: Pose, network: VideoNetwork) -> Float[NDArray, "window 64"]:
+    return window_features(draw_motion(dance), float(FPS), network, PROTOCOL, seed=0, clips=None).astype(np.float64)
 
 
 def write_reference(*, data: Path, out: Path, clips: int, frames: int) -> None:
@@ -115,15 +115,16 @@ def measure_motion(
 
 
 def read(data: Path, clips: int, frames: int) -> list[Clip]:
-    """The first frames of held-out clips, without music."""
-    return [cut(clip, frames, 0) for clip in read_clips(data, [], count=clips)]
+    """The first frames of held-out clips, with the music features that tell its onsets."""
+    return [cut(clip, frames, 0) for clip in read_clips(data, [ONSETS], count=clips)]
 
 
 def _danced(data: Path, run: Path, clips: int, frames: int, seed: int) -> list[MotionItem]:
     gpt = load_model(run / "last.ckpt", MotionGPT)
     tokenizer = embedded_tokenizer(run / "last.ckpt")[0]
     lookahead = gpt.config.music_lookahead_frames
-    chosen = [cut(clip, frames, lookahead) for clip in read_clips(data, list(gpt.config.music_features), count=clips)]
+    features = list(dict.fromkeys([*gpt.config.music_features, ONSETS]))
+    chosen = [cut(clip, frames, lookahead) for clip in read_clips(data, features, count=clips)]
     dances = list[Pose]()
     for begin in range(0, len(chosen), BATCH):
         dances += dance_pairs(tokenizer, gpt, [(clip, clip) for clip in chosen[begin : begin + BATCH]], SAMPLING, seed + begin, "fp32")
@@ -132,8 +133,14 @@ def _danced(data: Path, run: Path, clips: int, frames: int, seed: int) -> list[M
 
 
 def _item(clip: Clip, dance: Pose, song: Clip) -> MotionItem:
+    """A song shorter than the dance begins again; its beats do not."""
     beats = np.asarray(song.meta["beats"], np.float64)
-    return MotionItem(clip.key, generated=dance, true=clip.pose, beats=beats[beats < len(dance) / FPS], tempo=song.meta["tempo"])
+    heard = None
+    if ONSETS in song.music:
+        heard = np.resize(envelope_of_features(song.music[ONSETS]), max(len(dance), len(clip.pose)))
+    return MotionItem(
+        clip.key, generated=dance, true=clip.pose, beats=beats[beats < len(dance) / FPS], tempo=song.meta["tempo"], envelope=heard
+    )
 
 
 def null_items(clips: Sequence[Clip], null: Null, seed: int) -> list[MotionItem]:

@@ -15,6 +15,7 @@ from xdancer.errors import StageMismatchError, XDancerError
 from xdancer.evaluation.clips import Clip, render_clip, training_mean, with_video
 from xdancer.evaluation.folder import write_json
 from xdancer.media import read_video
+from xdancer.metrics.face_net import make_face_net
 from xdancer.metrics.reconstruction import null_rows, person_region, unit_pictures
 from xdancer.metrics.tables import evaluate_video
 from xdancer.metrics.video_item import VideoItem
@@ -86,7 +87,7 @@ def measure_generated(
 
 def _write(figures: Path, items: Iterator[VideoItem], keys: Sequence[str], data: Path, seed: int) -> None:
     mean = training_mean(ShardReader(data.parent / "train"))
-    found = evaluate_video(_counted(items, len(keys)), None, training_mean=mean, seed=seed)
+    found = evaluate_video(_counted(items, len(keys)), None, face_net=make_face_net(), training_mean=mean, seed=seed)
     write_json(figures, cast(dict[str, Any], found) | {"clips": list(keys)})
 
 
