@@ -21,6 +21,7 @@ from callbacks.generation import GenerationCallback
 from callbacks.motion_metrics import MotionMetrics
 from callbacks.samples import Samples
 from callbacks.video_metrics import VideoMetrics
+from xdancer.errors import XDancerError
 from xdancer.media import encode_audio, encode_video, probe
 from xdancer.types import ClipSample, MotionSample, MotionTokens, PoseBatch, VideoBatch, VideoSample
 
@@ -150,6 +151,30 @@ def test_video_figures_of_a_known_error(tmp_path: Path) -> None:
     assert figures["val/kernel_alex16@xdancer16_windows"] == 3
     assert figures["val/kernel_alex16@xdancer16_low"] <= figures["val/kernel_alex16@xdancer16_high"]
     assert "val/frechet_alex16@xdancer16" not in figures
+
+
+class Brightness:
+    """Stands in for I3D: its features are the mean colours of a window."""
+
+    name, digest, size, window, width, value_range = "i3d", "none", 224, 16, 3, (-1.0, 1.0)
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        assert windows.shape[1:] == (16, 3, 224, 224)
+        return windows.mean(dim=(1, 3, 4))
+
+
+def test_distances_go_by_the_name_of_their_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(XDancerError, match=r"i3d needs weights that are not shipped"):
+        VideoMetrics(3, protocol="disco16")
+    with pytest.raises(XDancerError, match=r"fvd: unknown protocol\. Choose xdancer16"):
+        VideoMetrics(3, protocol="fvd")
+    monkeypatch.setattr("callbacks.video_metrics.make_features", lambda name, weights: Brightness())
+    run = trainer(tmp_path, VideoMetrics(3, protocol="disco16", network_weights=Path("i3d.pt")))
+    run.validate(Painter(), datamodule=Data(video_collate), verbose=False)
+    figures = {name: float(value) for name, value in run.callback_metrics.items()}
+    assert figures["val/kernel_i3d@disco16_windows"] == 3
+    assert figures["val/fvd_i3d@disco16"] >= 0  # two windows are enough for this protocol
+    assert not any("xdancer16" in name for name in figures)
 
 
 def test_the_nearest_training_picture_is_a_null_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

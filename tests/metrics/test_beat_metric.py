@@ -1,16 +1,10 @@
-"""The metric gives what the pure functions give, in one process and in two."""
-
-from pathlib import Path
+"""The metric gives what the pure functions give."""
 
 import numpy as np
 import pytest
-import torch
-import torch.multiprocessing as mp
-from torch import distributed
 
 from xdancer.metrics.beat_alignment import BeatClip, beat_report
 from xdancer.metrics.beat_metric import BeatAlignment
-from xdancer.metrics.frechet import FeatureDistances
 from xdancer.metrics.means import Means
 
 
@@ -21,18 +15,6 @@ def clips() -> list[BeatClip]:
         music = np.arange(0.3, 8, 60 / tempo)
         made.append(BeatClip(np.sort(music + rng.normal(scale=0.05, size=len(music))), music, float(tempo), 8.0))
     return [*made, BeatClip(np.zeros(0), made[0].music, 90.0, 8.0)]
-
-
-def filled(part: slice) -> tuple[BeatAlignment, Means, FeatureDistances]:
-    everything = clips()
-    beats = BeatAlignment(songs=[(clip.music, clip.tempo) for clip in everything])
-    means, distances = Means(["a", "b"]), FeatureDistances(3)
-    for number, clip in list(enumerate(everything))[part]:
-        beats.update(clip)
-        means.update({"a": float(number), "b": float("nan")})
-        features = torch.from_numpy(np.random.default_rng(number).normal(size=(5, 3)))
-        distances.update(features, features + 0.1 * number, clip=number)
-    return beats, means, distances
 
 
 @pytest.mark.parametrize("protocol", ["seconds", "bailando60", "aist60"])
@@ -62,24 +44,7 @@ def test_one_clip_has_no_interval_and_none_has_no_figure() -> None:
 
 
 def test_means_leave_out_what_is_unknown() -> None:
-    _, means, _ = filled(slice(None))
+    means = Means(["a", "b"])
+    for number in range(10):
+        means.update({"a": float(number), "b": float("nan")})
     assert means.compute() == {"a": 4.5, "b": pytest.approx(float("nan"), nan_ok=True)}
-
-
-def _worker(rank: int, folder: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    beats, means, distances = filled(slice(rank, None, 2))
-    torch.save([beats.compute(), means.compute()["a"], distances.compute()], Path(folder) / f"{rank}.pt")
-    distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    mp.spawn(_worker, args=(str(tmp_path),), nprocs=2)
-    beats, means, distances = (metric.compute() for metric in filled(slice(None)))
-    for rank in range(2):
-        theirs = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert theirs[0] == pytest.approx(beats, nan_ok=True)
-        assert theirs[1] == means["a"]
-        assert theirs[2]["kernel"] == pytest.approx(distances["kernel"])
-        assert theirs[2]["samples"] == 50

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from xdancer import skeleton as sk
 from xdancer.errors import XDancerError
+from xdancer.metrics.face_net import ChipLayout
 from xdancer.metrics.redetection import ENLARGE
 from xdancer.metrics.tables import VideoItem, evaluate_video
 from xdancer.pose.detector import DetectedPose, PoseDetector
@@ -104,6 +107,41 @@ def test_an_unseen_person_is_counted() -> None:
     assert table["video/detected_share"] == 0.5
     assert table["video/pck"] == 1
     assert table["video/pck_all_frames"] == 0.5
+
+
+class Colour:
+    """A face is its mean colour: people of other clothes are other people."""
+
+    name, digest = "colour", "none"
+    layout = ChipLayout(8, nose=(4.0, 5.0), right_eye=(2.0, 2.0), left_eye=(6.0, 2.0))
+
+    def __call__(self, chips: Float[Tensor, "face 3 size size"]) -> Float[Tensor, "face feature"]:
+        return chips.mean(dim=(2, 3))
+
+
+def turned_to_us(item: VideoItem, *, frames: int = 16) -> VideoItem:
+    """The clip with a face in the portrait and in its first frames."""
+    poses, portrait = item.pose.copy(), item.portrait_pose
+    assert portrait is not None
+    portrait = portrait.copy()
+    for pose in (*poses, portrait):
+        for joint, (right, down) in ((sk.NOSE, (0.0, 0.1)), (sk.RIGHT_EYE, (-0.2, -0.2)), (sk.LEFT_EYE, (0.2, -0.2))):
+            pose[joint, :2] = pose[sk.NECK, 0] + right, -0.3 + down
+    poses[frames:, sk.NOSE, 2] = 0
+    return replace(item, pose=poses, portrait_pose=portrait)
+
+
+def test_faces_are_compared_with_the_own_portrait_and_another() -> None:
+    items = [turned_to_us(clip(1)), turned_to_us(clip(18), frames=10)]
+    table = evaluate_video(items, face_net=Colour())
+    assert table["video/id_sim"] == table["video/id_sim_true"] == pytest.approx(1, abs=0.02)
+    assert table["video/id_sim_other"] < 0.8
+    assert table["n/video_frames_without_face"] == 6
+    swapped = [replace(items[0], portrait=items[1].portrait), items[1]]
+    assert evaluate_video(swapped, face_net=Colour())["video/id_sim"] < 0.9
+    alone = evaluate_video([clip(1)])
+    assert alone["video/id_sim"] is alone["video/id_sim_other"] is None
+    assert alone["n/video_frames_without_face"] == 0
 
 
 def test_videos_of_other_lengths_are_refused() -> None:

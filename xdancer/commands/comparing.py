@@ -52,7 +52,7 @@ def compare(
         rules,
         make_features(rules.network, weights=weights, device=device),
         detector,
-        make_face_net(face_weights),
+        make_face_net(face_weights, device="cpu" if face_weights else str(device)),  # ONNX on a GPU needs another onnxruntime
         seed=seed,
     )
     further = {"beats": sources.beats, "music": sources.music}

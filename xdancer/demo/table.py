@@ -266,4 +266,12 @@ def _recognition(figures: Figures) -> list[Row]:
             get.reached(lambda x, chance: x >= 5 * chance, "video/clothes_top1", "video/clothes_chance"),
             f"of {get.count('n/clothes_pool')} portraits",
         ),
+        Row(
+            "face like the portrait's (ID-SIM)",
+            get("video/id_sim"),
+            3,
+            {"another's portrait": get("video/id_sim_other"), "true frames": get("video/id_sim_true")},
+            get.count("n/video"),
+            note=f"cosine of the bundled network; {get.count('n/video_frames_without_face')} frames show no face",
+        ),
     ]

@@ -9,7 +9,7 @@
 | `locked` | an oracle that swings between two of the dance's own poses and rests on every beat of its music |
 | `copy` | the portrait, or the first frame, as a still |
 | `mean` | the mean frame of the set as a still |
-| `grey` | the true video with a grey person; needs masks |
+| `grey` | the true video with a grey person, its mask grown by 2 pixels; needs masks |
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
@@ -27,6 +28,7 @@ from xdancer.evaluation.recording import Opened, Recording
 from xdancer.media import frame_times, read_image, read_video
 from xdancer.metrics.beat_alignment import TEMPO_GAP
 from xdancer.metrics.pose import mean_speed
+from xdancer.metrics.reconstruction import person_region
 from xdancer.types import FPS
 
 Null = Literal["white", "smooth", "frozen", "shuffled", "locked", "copy", "mean", "grey"]
@@ -143,7 +145,8 @@ def _pictures(name: Null, opened: Opened, mean: NDArray[np.uint8] | None) -> NDA
     if mask is None:
         return None
     count = min(len(mask), len(pictures))
-    return np.where(mask[:count, ..., None], np.uint8(GREY), pictures[:count])
+    person = person_region(torch.from_numpy(mask[:count])).numpy()
+    return np.where(person[..., None], np.uint8(GREY), pictures[:count])
 
 
 def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ from xdancer.pose.coordinates import nearest_frames, resample_poses, to_normalis
 from xdancer.pose.detector import PoseDetector
 from xdancer.types import FPS
 
-FORMAT = "1"
+FORMAT = "2"
 """Of what is kept in a cache; another one is measured again. To be raised when a measured value changes its meaning."""
 SAMPLE_RATE = 22050
 MOST_PICTURE_BYTES = 6_000_000_000
