@@ -110,6 +110,20 @@ def test_a_second_run_decodes_nothing_and_finds_the_same(real: Path, tools: Inst
     assert third["generated"].figures == first["generated"].figures
 
 
+def test_every_file_is_decoded_once_whatever_is_measured_of_it(real: Path, tools: Instruments, tmp_path: Path) -> None:
+    """Features, poses, faces, pairs with two null rows of pictures: one decoding."""
+    decoded: list[str] = []
+
+    def counted(path: Path, **part: int) -> object:
+        decoded.extend([] if part else [path.name])
+        return read_video(path, **part)
+
+    with mock.patch.object(recording, "read_video", side_effect=counted):
+        rows = compared(None, real, tools, cache=tmp_path, nulls=("copy", "mean", "frozen"))
+    assert rows["copy"].figures["n/lpips"] == rows["mean"].figures["n/ssim"] == 3
+    assert sorted(decoded) == ["a.mp4", "b.mp4", "c.mp4"]
+
+
 def test_other_lengths_sizes_and_missing_partners_are_said(
     real: Path, tools: Instruments, kept: Path, dance_folder: Callable[..., Path]
 ) -> None:  # fmt: skip
