@@ -21,8 +21,11 @@ STICK = 2
 
 def draw_motion(pose: Float[NDArray, "frame 60 3"]) -> UInt8[NDArray, "frame 256 256 3"]:
     """A dance (pose coordinates, confidence) as RGB pictures in the fixed style."""
-    pictures = [draw_skeleton(one, SIDE, SIDE, stick=STICK) for one in pose]
-    return np.stack(pictures) if pictures else np.zeros((0, SIDE, SIDE, 3), np.uint8)
+    pictures = np.zeros((len(pose), SIDE, SIDE, 3), np.uint8)
+    for number, one in enumerate(pose):
+        still = number > 0 and np.array_equal(one, pose[number - 1])
+        pictures[number] = pictures[number - 1] if still else draw_skeleton(one, SIDE, SIDE, stick=STICK)
+    return pictures
 
 
 def motion_footage(key: str, pose: Float[NDArray, "frame 60 3"], *, fps: float) -> Footage:

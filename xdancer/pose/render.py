@@ -10,7 +10,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 from xdancer.pose.coordinates import to_pixels
@@ -29,8 +29,8 @@ STICK = 4
 DRAWN_SIDE = 512
 
 Colour = tuple[int, ...]
-Spans = tuple[int, tuple[tuple[int, int], ...]]
-"""A filled convex shape: its first row, then (first column, column behind the last) of each row."""
+Shape = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""A filled convex shape: rows and columns of its pixels."""
 
 
 def draw_skeleton(
@@ -57,18 +57,31 @@ def draw_skeleton(
 
 
 class _Canvas:
-    """A black picture and where something was drawn on it."""
+    """A black picture and where something was drawn on it: one number a pixel, of red, green, blue and whether it was drawn."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.picture = np.zeros((height, width, 3), np.uint8)
-        self.drawn = np.zeros((height, width), bool)
+        self.height, self.width = height, width
+        self._pixels = np.zeros(height * width, "<u4")
 
-    def fill(self, x: int, y: int, shape: Spans, colour: Colour) -> None:
-        top, rows = shape
-        for row, (left, right) in enumerate(rows, start=y + top):
-            if 0 <= row < len(self.drawn):
-                span = slice(max(x + left, 0), max(x + right, 0))
-                self.picture[row, span], self.drawn[row, span] = colour, True
+    @property
+    def _bytes(self) -> UInt8[np.ndarray, "height width 4"]:
+        return self._pixels.view(np.uint8).reshape(self.height, self.width, 4)
+
+    @property
+    def picture(self) -> UInt8[np.ndarray, "height width 3"]:
+        return np.ascontiguousarray(self._bytes[..., :3])
+
+    @property
+    def drawn(self) -> Bool[np.ndarray, "height width"]:
+        return self._bytes[..., 3] > 0
+
+    def fill(self, x: int, y: int, shape: Shape, colour: Colour) -> None:
+        rows, columns = shape[0] + y, shape[1] + x
+        if not (rows[0] >= 0 and rows[-1] < self.height and columns.min() >= 0 and columns.max() < self.width):
+            inside = (rows >= 0) & (rows < self.height) & (columns >= 0) & (columns < self.width)
+            rows, columns = rows[inside], columns[inside]
+        red, green, blue = colour
+        self._pixels[rows * self.width + columns] = red | green << 8 | blue << 16 | 255 << 24
 
 
 def _draw_body(canvas: _Canvas, points: NDArray[np.float32], visible: NDArray[np.bool_], stick: int) -> None:
@@ -98,27 +111,27 @@ def _draw_hand(canvas: _Canvas, points: NDArray[np.float32], visible: NDArray[np
 
 
 @lru_cache(maxsize=8192)
-def _ellipse(half_length: int, half_width: int, angle: int) -> Spans:
+def _ellipse(half_length: int, half_width: int, angle: int) -> Shape:
     """cv2.ellipse2Poly(…, delta=1) around the origin, filled."""
     degrees = np.radians(np.arange(361))
     along, across = half_length * np.cos(degrees), half_width * np.sin(degrees)
     turn = math.radians(angle % 360)
     corners = np.stack([along * math.cos(turn) - across * math.sin(turn), along * math.sin(turn) + across * math.cos(turn)], axis=1)
     corners = np.rint(corners)
-    return _spans(corners[np.append(True, (np.diff(corners, axis=0) != 0).any(axis=1))])
+    return _filled(corners[np.append(True, (np.diff(corners, axis=0) != 0).any(axis=1))])
 
 
 @lru_cache(maxsize=8192)
-def _bar(dx: int, dy: int, thickness: int) -> Spans:
+def _bar(dx: int, dy: int, thickness: int) -> Shape:
     """The rectangle of cv2.line from the origin to (dx, dy), without its round ends."""
     length = math.hypot(dx, dy)
     across = np.array([-dy, dx]) * ((thickness + thickness % 2) / 2 / length if thickness > 1 and length else 0.0)
     end = np.array([dx, dy], float)
-    return _spans(np.stack([across, -across, end - across, end + across]))
+    return _filled(np.stack([across, -across, end - across, end + across]))
 
 
 @lru_cache(maxsize=64)
-def _disc(radius: int) -> Spans:
+def _disc(radius: int) -> Shape:
     """OpenCV's filled circle (its midpoint algorithm) around the origin."""
     reach = [0] * (radius + 1)
     error, dx, dy, plus, minus = 0, radius, 0, 1, 2 * radius - 1
@@ -127,10 +140,12 @@ def _disc(radius: int) -> Spans:
         dy, error, plus = dy + 1, error + plus, plus + 2
         if error > 0:
             dx, error, minus = dx - 1, error - minus, minus - 2
-    return -radius, tuple((-reach[abs(row)], reach[abs(row)] + 1) for row in range(-radius, radius + 1))
+    rows = np.arange(-radius, radius + 1)
+    widths = np.array(reach)[abs(rows)]
+    return _pixels(rows, -widths, widths + 1)
 
 
-def _spans(polygon: NDArray[np.float64]) -> Spans:
+def _filled(polygon: NDArray[np.float64]) -> Shape:
     """cv2.fillConvexPoly: between the outermost pixels of outline and scan lines in each row."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     turned = start[:, :1] > end[:, :1]  # OpenCV walks an edge from its left end
@@ -146,4 +161,11 @@ def _spans(polygon: NDArray[np.float64]) -> Spans:
     left, right = np.full(rows.max() - top + 1, np.iinfo(int).max), np.full(rows.max() - top + 1, np.iinfo(int).min)
     np.minimum.at(left, rows - top, columns)
     np.maximum.at(right, rows - top, columns)
-    return top, tuple(zip(left.tolist(), (right + 1).tolist(), strict=True))
+    return _pixels(np.arange(top, top + len(left)), left, right + 1)
+
+
+def _pixels(rows: NDArray[np.int64], left: NDArray[np.int64], behind: NDArray[np.int64]) -> Shape:
+    """All pixels of rows from their first column to the one behind the last."""
+    counts = (behind - left).clip(min=0)
+    columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - left, counts)
+    return np.repeat(rows, counts), columns
