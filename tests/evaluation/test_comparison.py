@@ -13,6 +13,7 @@ from xdancer.evaluation.comparison import Comparison, Row
 from xdancer.evaluation.items import find_items
 from xdancer.evaluation.null_rows import NULLS, Null
 from xdancer.evaluation.recording import Instruments
+from xdancer.evaluation.result import cell, show_rows, side_by_side
 from xdancer.media import read_video, write_video
 from xdancer.metrics.video_networks import make_features
 from xdancer.metrics.video_protocols import protocol_named
@@ -149,3 +150,17 @@ def test_a_single_frame_and_silence_have_a_stated_result(tools: Instruments, kep
     assert row.figures["n/with_pose"] == 0
     assert "silent" in row.notes["mute"]
     assert all(value is None or np.isfinite(value) for value in row.figures.values())
+
+
+def test_many_rows_stay_readable_on_a_narrow_terminal(
+    real: Path, tools: Instruments, kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert side_by_side([10, 20, 30], 35) == [[0, 1], [2]]
+    assert side_by_side([50, 20], 35) == [[0], [1]]
+    rows = Comparison(tools, cache=kept).rows([], find_items(real)[0], ("frozen", "smooth", "locked"))
+    monkeypatch.setenv("COLUMNS", "80")
+    show_rows(rows, tools)
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    for row in rows:
+        assert cell(row.figures, "brake_sync") in shown

@@ -89,23 +89,37 @@ def counted(rows: Sequence[Row], name: str) -> str:
 
 
 def show_rows(rows: Sequence[Row], tools: Instruments) -> None:
-    """Print the figures, one line each, the rows beside one another; then what was left out."""
+    """Print the figures, one line each, the rows beside one another, in several tables where they are too wide; then what was left out."""
     from rich.console import Console
     from rich.table import Column, Table
 
-    protocol = tools.protocol
-    measured = [row for row in rows if row.recordings]
-    title = f"{protocol.name}: {tools.network.name} {tools.network.digest}"
-    table = Table(Column("figure", no_wrap=True), "n", *(row.name for row in measured), title=title)
-    for name in listed(measured[0].figures):
-        cells = [cell(row.figures, name) for row in measured]
-        if any(text != "–" for text in cells):
-            table.add_row(name, counted(measured, name), *cells)
-    console = Console()
-    console.print(table)
+    console, measured = Console(), [row for row in rows if row.recordings]
+    cells = {name: [cell(row.figures, name) for row in measured] for name in listed(measured[0].figures)}
+    cells = {name: texts for name, texts in cells.items() if any(text != "–" for text in texts)}
+    counts = {name: counted(measured, name) for name in cells}
+    first = max((len(name) for name in cells), default=6) + max((len(text) for text in counts.values()), default=1) + 7
+    widths = [max(len(row.name), *(len(texts[place]) for texts in cells.values())) + 3 for place, row in enumerate(measured)]
+    for places in side_by_side(widths, console.width - first):
+        columns = [Column(measured[place].name, no_wrap=True) for place in places]
+        title = f"{tools.protocol.name}: {tools.network.name} {tools.network.digest}"
+        table = Table(Column("figure", no_wrap=True), Column("n", no_wrap=True), *columns, title=title)
+        for name, texts in cells.items():
+            table.add_row(name, counts[name], *(texts[place] for place in places))
+        console.print(table)
     for row in measured:
         for report in row.distances if row.name != "real" else ():
             console.print(f"{row.name}: {report}", highlight=False)
     for row in rows:
         for left in row.excluded:
             console.print(f"left out of {row.name}: {left.key}: {left.reason}", highlight=False)
+
+
+def side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns in tables of that width at most, in order; each holds one at least."""
+    tables: list[list[int]] = []
+    for place, width in enumerate(widths):
+        if tables and sum(widths[other] for other in tables[-1]) + width <= room:
+            tables[-1].append(place)
+        else:
+            tables.append([place])
+    return tables
