@@ -14,6 +14,7 @@ from torch.nn import functional
 from callbacks.generation import GenerationCallback, step_precision
 from xdancer.checkpoint import fingerprint
 from xdancer.media import made_by_model, read_audio, read_video, write_video
+from xdancer.metrics.reconstruction import byte_pictures
 from xdancer.pose.render import draw_skeleton
 from xdancer.types import FPS, ClipSample, PoseBatch
 
@@ -96,7 +97,7 @@ class Samples(GenerationCallback):
         reference = (torch.from_numpy(true[0]).permute(2, 0, 1).float() / 127.5 - 1)[None].to(module.device)
         pose = PoseBatch.from_array(clip.pose[:frames]).to(module.device)
         sample = module.generate(reference, pose.frames(slice(0, 1)), pose=pose, steps=self.steps, seed=self.seed)
-        result = ((sample.frames[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        result = byte_pictures(sample.frames[0])
         drawn = np.stack([draw_skeleton(frame, config.height, config.width) for frame in clip.pose[:frames]])
         return beside(np.broadcast_to(true[0], true.shape), drawn, result, true)
 

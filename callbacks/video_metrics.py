@@ -15,7 +15,7 @@ from xdancer.metrics.frechet import FeatureDistances
 from xdancer.metrics.means import Means
 from xdancer.metrics.perceptual import lpips
 from xdancer.metrics.pose import nearest_poses
-from xdancer.metrics.reconstruction import person_region, psnr
+from xdancer.metrics.reconstruction import byte_pictures, person_region, psnr
 from xdancer.metrics.video_networks import make_features
 from xdancer.metrics.video_protocols import check_network, protocol_named
 from xdancer.types import FPS, PoseBatch, VideoBatch, VideoSample
@@ -57,6 +57,7 @@ class VideoMetrics(GenerationCallback):
         self.windows, self.steps, self.guidance, self.seed = windows, steps, guidance, seed
         self.perceptual, self.nearest = perceptual, nearest
         self.protocol = protocol_named(protocol)
+        self._weights, self._device = network_weights, torch.device("cpu")
         self._features = make_features(self.protocol.network, weights=network_weights)
         check_network(self._features, self.protocol)
         self._kept: list[VideoBatch] = []
@@ -74,6 +75,8 @@ class VideoMetrics(GenerationCallback):
 
     def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device  # sums are in double
+        if device != self._device:
+            self._features, self._device = make_features(self.protocol.network, weights=self._weights, device=device), device
         names = [*FIGURES, *(NEAREST if self.nearest else ())]
         self._means = Means([name for name in names if self.perceptual or not name.startswith("lpips")]).to(device)
         self._distances = FeatureDistances(self._features.width, minimum=self.protocol.minimum).to(device)
@@ -121,9 +124,8 @@ class VideoMetrics(GenerationCallback):
 
     def _windows(self, pictures: Tensor, clip: int) -> Tensor:
         """Features of the windows that the protocol takes of these frames; none where they are fewer than a window."""
-        shown = ((pictures.float().cpu() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
         found = window_features(
-            shown, float(FPS), self._features, self.protocol, seed=(self.seed, clip), clips=self.protocol.clips_per_video
+            byte_pictures(pictures), float(FPS), self._features, self.protocol, seed=(self.seed, clip), clips=self.protocol.clips_per_video
         )  # fmt: skip
         return torch.from_numpy(found).to(pictures.device)
 

@@ -244,8 +244,9 @@ def measure(folder: Path, *, detector: "PoseDetector | None" = None, seed: int =
         figures |= evaluate_motion(motion, seed=seed)
     if any((folder / "video").glob("*.generated.mp4")):
         figures |= evaluate_video(
-            read_video_items(folder), detector, face_net=make_face_net(), training_mean=read_training_mean(folder), device=device, seed=seed
-        )
+            read_video_items(folder), detector, face_net=make_face_net(device=str(device)), training_mean=read_training_mean(folder),
+            device=device, seed=seed,
+        )  # fmt: skip
     return figures
 
 

@@ -137,7 +137,7 @@ def embed_faces(
             chips.append(chip)
             shown.append(number)
         if chips and (len(chips) == BATCH or number == len(frames) - 1):
-            vectors.append(network(torch.stack(chips)).double().cpu().numpy())
+            vectors.append(network(torch.stack(chips)).cpu().double().numpy())
             chips = []
     return (np.concatenate(vectors) if vectors else np.zeros((0, 1))), np.array(shown, dtype=np.int64)
 

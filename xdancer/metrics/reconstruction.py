@@ -18,7 +18,17 @@ from xdancer.metrics.perceptual import lpips
 from xdancer.skeleton import VISIBLE
 
 __all__ = [
-    "clothes_colours", "clothes_ranks", "decibels", "lpips", "null_rows", "person_region", "psnr", "ssim", "ssim_map", "unit_pictures",
+    "byte_pictures",
+    "clothes_colours",
+    "clothes_ranks",
+    "decibels",
+    "lpips",
+    "null_rows",
+    "person_region",
+    "psnr",
+    "ssim",
+    "ssim_map",
+    "unit_pictures",
 ]  # fmt: skip
 
 DILATION = 2
@@ -28,6 +38,11 @@ DILATION = 2
 def unit_pictures(frames: UInt8[NDArray, "frame height width 3"]) -> Float[Tensor, "frame 3 height width"]:
     """8-bit pictures as tensors in [-1, 1]."""
     return torch.from_numpy(frames.astype(np.float32)).permute(0, 3, 1, 2).div_(127.5).sub_(1.0)
+
+
+def byte_pictures(frames: Float[Tensor, "frame 3 height width"]) -> UInt8[NDArray, "frame height width 3"]:
+    """Pictures in [-1, 1], clamped, as 8 bit."""
+    return ((frames.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def person_region(

@@ -3,14 +3,13 @@
 from collections import defaultdict
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from xdancer import skeleton as sk
 from xdancer.metrics.pose import body_height, pck_counts
-from xdancer.metrics.reconstruction import unit_pictures
+from xdancer.metrics.reconstruction import byte_pictures, unit_pictures
 from xdancer.metrics.video_item import VideoItem
 from xdancer.pose.coordinates import to_normalised
 from xdancer.pose.detector import PoseDetector
@@ -51,7 +50,7 @@ class Redetection:
         """Poses in the coordinates of `PoseBatch`, and in which frames a body was found."""
         height, width = frames.shape[1] * ENLARGE, frames.shape[2] * ENLARGE
         large = functional.interpolate(unit_pictures(frames), size=(height, width), mode="bicubic", align_corners=False)
-        pictures = ((large.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        pictures = byte_pictures(large)
         pixels = self.detector.detect(pictures).pixels
         found = np.any(pixels[:, sk.BODY, 2] > 0, axis=1)
         return to_normalised(pixels, width=width, height=height), np.asarray(found)

@@ -114,8 +114,8 @@ def study(items: Sequence[Item], tools: Instruments, *, cache: Path | None, seed
     for kind, strengths in STRENGTHS.items():
         count = cuts.get(kind, frames)
         results[kind] = {name: [] for name in EXPECTED[kind]}
+        true = [damaged(item, kind, 0.0, frames=count, seed=seed) for item in items]
         for strength in (0.0, *strengths):
-            true = [damaged(item, kind, 0.0, frames=count, seed=seed) for item in items]
             made = [damaged(item, kind, strength, frames=count, seed=seed) for item in items]
             rows = {row.name: row for row in Comparison(tools, cache=cache).rows(made, true, ())}
             if left := rows["generated"].excluded:
