@@ -1,5 +1,6 @@
 """What made a run: `<run_dir>/run.json` with command, code version, package versions, data digest and upstream stages."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -20,24 +21,42 @@ PACKAGES = ("xdancer", "torch", "lightning", "jsonargparse", "diffusers", "trans
 
 
 class RunRecord(Callback):
-    """Keeps one entry per start of the run, the newest last, so that a resumed run shows all its commands."""
+    """Keeps one entry per start of the run, the newest last, so that a resumed run shows all its commands.
+
+    `ended`: the run is done. `stopped` and why: a signal or an error ended this start. Neither: it was killed, or trains still.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, fresh=trainer.ckpt_path is None, new_start=True)
+        self._open = True
+        self._write(trainer, [] if trainer.ckpt_path is None else _read_starts(_path(trainer)), _start(trainer, pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, fresh=False, new_start=False)
+        self._close(trainer, pl_module, {"ended": _now()})
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._open:
+            why = "signal" if isinstance(exception, SystemExit) else f"{type(exception).__name__}: {exception}"[:500]
+            with contextlib.suppress(OSError):  # a full disk is what the exception says itself
+                self._close(trainer, pl_module, {"stopped": _now(), "stopped_by": why})
+
+    def _close(self, trainer: Trainer, pl_module: LightningModule, end: dict[str, Any]) -> None:
+        self._open = False
+        *earlier, newest = _read_starts(_path(trainer)) or [_start(trainer, pl_module)]
+        self._write(trainer, earlier, {**newest, **end, "end_step": trainer.global_step})
 
     @rank_zero_only
-    def _write(self, trainer: Trainer, pl_module: LightningModule, *, fresh: bool, new_start: bool) -> None:
-        path = Path(trainer.default_root_dir) / "run.json"
+    def _write(self, trainer: Trainer, earlier: list[dict[str, Any]], newest: dict[str, Any]) -> None:
+        path = _path(trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        starts = [] if fresh else _read_starts(path)
-        if new_start or not starts:
-            starts.append(_start(trainer, pl_module))
-        if not new_start:
-            starts[-1] |= {"ended": _now(), "end_step": trainer.global_step}
+        starts = [*earlier, newest]
         write_text(path, json.dumps({"starts": starts}, indent=2) + "\n")
+
+
+def _path(trainer: Trainer) -> Path:
+    return Path(trainer.default_root_dir) / "run.json"
 
 
 def _start(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

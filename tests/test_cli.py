@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,31 +22,6 @@ from xdancer.cli import main
 from xdancer.vqvae.model import VQVAE
 
 SUPPORT = Path(__file__).parent / "support"
-CONFIG = {
-    "seed_everything": 0,
-    "run_dir": "run",
-    "trainer": {
-        "accelerator": "cpu",
-        "devices": 1,
-        "max_steps": 4,
-        "val_check_interval": 2,
-        "check_val_every_n_epoch": None,
-        "log_every_n_steps": 1,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "callbacks+": [{"class_path": "callbacks.codebook_usage.CodebookUsage"}, {"class_path": "callbacks.pose_metrics.PoseMetrics"}],
-    },
-    "checkpoint": {"every_n_train_steps": 2},
-    "model": {
-        "class_path": "xdancer.vqvae.module.VQVAEModule",
-        "init_args": {
-            "config": {"slots": 1, "codes": 16, "encoder_width": 8, "encoder_depth": 1, "decoder_width": 16, "decoder_depth": 1},
-            "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
-            "lr_schedule": {"warmup_steps": 1, "decay": "constant"},
-        },
-    },
-    "data": {"class_path": "tiny_data.TinyPoses"},
-}
 
 
 @pytest.fixture
@@ -53,7 +29,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A config in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(SUPPORT))
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+    shutil.copy(SUPPORT / "tiny.yaml", tmp_path)
     return "tiny.yaml"
 
 

@@ -1,5 +1,7 @@
 """Small data modules for tests of the command line; on sys.path through the fixture `support`."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
@@ -26,6 +28,25 @@ def collate(items: list[tuple[torch.Tensor, torch.Tensor]]) -> PoseBatch:
     return PoseBatch(torch.stack([item[0] for item in items]), torch.stack([item[1] for item in items]))
 
 
+class ResumableLoader(DataLoader):
+    """Goes on inside an epoch."""
+
+    position = 0
+
+    def __iter__(self) -> Iterator[PoseBatch]:
+        for number, batch in enumerate(super().__iter__()):
+            if number >= self.position:
+                self.position = number + 1
+                yield batch
+        self.position = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self.position % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["batches"]
+
+
 class TinyPoses(LightningDataModule):
     """Stage 1's batches without shards."""
 
@@ -34,7 +55,7 @@ class TinyPoses(LightningDataModule):
         self.count, self.batch_size = count, batch_size
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(
+        return ResumableLoader(
             Poses(self.count), batch_size=self.batch_size, collate_fn=collate, drop_last=True, generator=torch.Generator().manual_seed(0)
         )
 

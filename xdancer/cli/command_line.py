@@ -1,6 +1,5 @@
 """The command line of train.py: `fit | validate | test | predict --config …`, one folder per run, one line per user's mistake."""
 
-import csv
 import logging
 import os
 import re
@@ -13,16 +12,18 @@ from typing import Any, Literal
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from xdancer import application
+from xdancer.cli.checkpoints import LAST, StepCheckpoint, newest_checkpoint, resume_point
+from xdancer.cli.interruption import StopSignals
+from xdancer.cli.logs import ResumePoint, RunCSVLogger
 from xdancer.errors import CheckpointError, XDancerError, storage_problem
 
 COMMON_CALLBACKS = (
@@ -34,44 +35,6 @@ COMMON_CALLBACKS = (
 """Present in every run; a config adds to them with `callbacks+:`."""
 CHECKPOINT_IO = "callbacks.checkpoint_io.WholeCheckpointIO"
 """How checkpoints are written where the config names no way of its own."""
-
-
-class StepCheckpoint(ModelCheckpoint):
-    """Saves every `every_n_train_steps` and behind the last step, nowhere else.
-
-    ModelCheckpoint, told to keep the newest k steps, puts off what falls on the last batch of an epoch to the next validation. And behind
-    the last step `on_train_end` is too late: there Lightning's weight averaging has put the averages in place of the weights.
-    """
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self._last_global_step_saved = trainer.global_step  # resumed: not again while the gradients of the next step accumulate
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        due = self._every_n_train_steps >= 1 and trainer.global_step % self._every_n_train_steps == 0
-        if due or trainer.should_stop or _is_last_step(trainer):
-            self._save(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.should_stop:  # since the last validation
-            self._save(trainer)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None: ...
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer)
-
-    def _save(self, trainer: Trainer) -> None:
-        if not self._should_skip_saving_checkpoint(trainer):
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
-
-
-def _is_last_step(trainer: Trainer) -> bool:
-    epochs = trainer.max_epochs
-    last_epoch = epochs is not None and epochs != -1 and trainer.current_epoch + 1 >= epochs
-    return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
 
 
 class SaveConfigToRun(SaveConfigCallback):
@@ -90,48 +53,6 @@ class SaveConfigToRun(SaveConfigCallback):
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self.parser.save(self.config, str(folder / self.config_filename), skip_none=False, overwrite=True, multifile=False)
-
-
-class RunCSVLogger(CSVLogger):
-    """`<run_dir>/metrics.csv`; a resumed run continues the file behind the step of its checkpoint (Lightning's logger deletes it)."""
-
-    def __init__(self, run_dir: Path, *, resume_step: int | None) -> None:
-        super().__init__(run_dir, name="", version="", flush_logs_every_n_steps=50)
-        self._resume_step = resume_step
-
-    @property
-    def experiment(self) -> Any:
-        if self._experiment is None and getattr(rank_zero_only, "rank", 0) == 0:
-            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
-            self._experiment = ContinuedWriter(self.log_dir, self._resume_step)
-        return super().experiment
-
-
-class ContinuedWriter(ExperimentWriter):
-    """Keeps the rows up to `resume_step`; without one starts a new file."""
-
-    def __init__(self, log_dir: str, resume_step: int | None) -> None:
-        self.resume_step = resume_step
-        self.kept_keys: list[str] = []
-        super().__init__(log_dir)
-        self.metrics_keys = self.kept_keys
-
-    def _check_log_dir_exists(self) -> None:
-        path = Path(self.metrics_file_path)
-        if not path.is_file():
-            return
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        path.unlink()
-        if self.resume_step is None:
-            return
-        rows = [row for row in rows if int(row["step"]) < self.resume_step]  # row s is written when s + 1 steps are done
-        if rows:
-            self.kept_keys = list(rows[0])
-            with path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=self.kept_keys)
-                writer.writeheader()
-                writer.writerows(rows)
 
 
 class XDancerCLI(LightningCLI):
@@ -168,20 +89,20 @@ class XDancerCLI(LightningCLI):
         Lightning would merge the checkpoint's hyper-parameters over the command line here; the modules refuse another config instead.
         """
         options = self.config[self.config.subcommand]
-        self.resume_step: int | None = None
+        self.resume: ResumePoint | None = None
         path = options.get("ckpt_path")
         if path == "last":
-            path = Path(options.run_dir) / "last.ckpt"
-            if not path.is_file():
+            path = newest_checkpoint(Path(options.run_dir))
+            if path is None:
                 if self.config.subcommand != "fit":
-                    raise CheckpointError(f"{path}: no such checkpoint. Train first: python train.py fit with the same --config and --run_dir.")
+                    last = Path(options.run_dir) / LAST
+                    raise CheckpointError(f"{last}: no such checkpoint. Train first: python train.py fit with the same --config and --run_dir.")
                 rank_zero_info(f"{options.run_dir} holds no checkpoint yet: starting anew.")
-                path = None
-        if path is not None and not Path(path).is_file():
+        if path is not None and not Path(path).exists():
             raise CheckpointError(f"--ckpt_path {path}: no such checkpoint. Give a file, or `last` for the newest in --run_dir.")
         options.ckpt_path = None if path is None else str(path)
         if path is not None and self.config.subcommand == "fit":
-            self.resume_step = global_step(Path(path))
+            self.resume = resume_point(Path(path))
 
     def instantiate_classes(self) -> None:
         """A value that a config or module refuses is the user's; jsonargparse wraps it in a list of all types that were tried."""
@@ -196,7 +117,7 @@ class XDancerCLI(LightningCLI):
         run_dir, trainer = self._get(self.config_init, "run_dir"), self._get(self.config_init, "trainer")
         kwargs["default_root_dir"] = str(run_dir)
         if trainer.get("logger") is None and self.subcommand == "fit":
-            kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version="tensorboard"), RunCSVLogger(run_dir, resume_step=self.resume_step)]
+            kwargs["logger"] = self._loggers(run_dir)
         elif trainer.get("logger") is None:
             kwargs["logger"] = False
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
@@ -208,7 +129,14 @@ class XDancerCLI(LightningCLI):
             plugins.append(instantiate_class((), {"class_path": CHECKPOINT_IO}))
         kwargs["plugins"] = plugins
         self._place_averages(trainer.get("callbacks") or [])
-        return super().instantiate_trainer(**kwargs)
+        made = super().instantiate_trainer(**kwargs)
+        made._signal_connector = StopSignals(made)
+        return made
+
+    def _loggers(self, run_dir: Path) -> list[Logger]:
+        purge = None if self.resume is None else max(self.resume.step - 1, 0)  # the last step's row is logged again
+        board = TensorBoardLogger(run_dir, name="", version="tensorboard", purge_step=purge)
+        return [board, RunCSVLogger(run_dir, resume=self.resume)]
 
     def _place_averages(self, callbacks: list[Any]) -> None:
         """What the config says of its averaging callbacks, for overlays, which cannot reach into a list of callbacks."""
@@ -233,7 +161,7 @@ class XDancerCLI(LightningCLI):
             if (stop := getattr(self.trainer.strategy.launcher, "kill", None)) is not None:
                 stop(signal.SIGKILL)  # the ranks that this process started wait for it
             run_dir = self.trainer.default_root_dir
-            then = " `--ckpt_path last` continues the run." if os.path.isfile(os.path.join(run_dir, "last.ckpt")) else ""
+            then = " `--ckpt_path last` continues the run." if os.path.isfile(os.path.join(run_dir, LAST)) else ""
             raise XDancerError(f"--run_dir {run_dir}: {problem}{then}") from error
 
     def before_fit(self) -> None:
@@ -242,22 +170,10 @@ class XDancerCLI(LightningCLI):
         path, restore = self.config.fit.ckpt_path, getattr(self.model, "restore_tokenizer", None)
         if path is not None and restore is not None:
             restore(Path(path))
-        if self.resume_step is None and (Path(self.trainer.default_root_dir) / "last.ckpt").is_file():
+        if self.resume is None and (Path(self.trainer.default_root_dir) / LAST).is_file():
             rank_zero_info(
                 f"{self.trainer.default_root_dir} holds an earlier run, which this one overwrites; `--ckpt_path last` would continue it."
             )
-
-
-def global_step(path: Path) -> int:
-    """Steps done at a checkpoint.
-
-    Raises:
-        CheckpointError: not a readable Lightning checkpoint.
-    """
-    try:
-        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-    except Exception as error:  # torch raises a dozen kinds for a damaged file
-        raise CheckpointError(f"{path} is not a readable checkpoint ({type(error).__name__}). Start anew without --ckpt_path.") from error
 
 
 def main(args: list[str] | None = None) -> XDancerCLI:
