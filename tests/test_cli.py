@@ -17,8 +17,10 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from xdancer import application, optimizers
+from xdancer.batches import split_batch
 from xdancer.checkpoint import fingerprint, load_model
 from xdancer.cli import main
+from xdancer.errors import XDancerError
 from xdancer.vqvae.model import VQVAE
 
 SUPPORT = Path(__file__).parent / "support"
@@ -259,3 +261,28 @@ def test_train_py_from_another_folder_under_two_processes(config: str, tmp_path:
     assert "Traceback" not in bad.stderr
     assert len(bad.stderr.strip().splitlines()) == 1
     assert sys.executable == command[0]
+
+
+def test_the_global_batch_stays_whatever_a_process_takes_at_once(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", "--config", config, "--global_batch", "24", "--trainer.max_steps", "1"]
+    done = main(arguments)
+    assert (done.datamodule.batch_size, done.trainer.accumulate_grad_batches) == (8, 3)
+    assert done.trainer.fit_loop.epoch_loop.batch_progress.total.completed == 3
+    whole = main([*arguments, "--data.init_args.batch_size", "50"])
+    assert (whole.datamodule.batch_size, whole.trainer.accumulate_grad_batches) == (24, 1)
+    line = fails(capsys, *arguments, "--trainer.accumulate_grad_batches", "2")
+    assert "global_batch 24 and trainer.accumulate_grad_batches 2" in line
+
+
+@pytest.mark.parametrize(
+    ("total", "processes", "at_most", "batch", "rounds"),
+    [(24, 8, 3, 3, 1), (24, 1, 3, 3, 8), (16, 2, 3, 2, 4), (16, 16, 1, 1, 1), (7, 1, 3, 1, 7)],
+)
+def test_a_batch_is_shared_without_rest(total: int, processes: int, at_most: int, batch: int, rounds: int) -> None:
+    assert split_batch(total, processes=processes, at_most=at_most) == (batch, rounds)
+    assert processes * batch * rounds == total
+
+
+def test_a_batch_that_cannot_be_shared_is_said() -> None:
+    with pytest.raises(XDancerError, match=r"global_batch 24 cannot be shared by 16 processes. Use 12 of them"):
+        split_batch(24, processes=16, at_most=3)

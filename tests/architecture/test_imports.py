@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN = {"types", "skeleton", "errors", "device", "schedule", "optimizers", "adapters", "progress", "weights", "files", "workers", "tensors"}
+OPEN = {
+    "adapters", "batches", "device", "errors", "files", "optimizers", "progress", "schedule", "skeleton", "tensors", "types", "weights", "workers",
+}  # fmt: skip
 """Rooms open to all: torch, small libraries and files, no imports of other rooms."""
 SYSTEMS = ("module.py", "joint.py")
 """Files of a stage that hold a LightningModule."""

@@ -51,7 +51,7 @@ def test_the_paper_runs_carry_the_papers_numbers() -> None:
     run = yaml.safe_load((CONFIGS / "vqvae.yaml").read_text(encoding="utf-8"))
     assert run["trainer"]["max_steps"] == 40_000
     assert run["model"]["init_args"]["optimizer"] == {"class_path": "torch.optim.AdamW", "init_args": {"lr": 2e-4}}
-    assert run["data"]["init_args"]["batch_size"] * 8 == 2048
+    assert run["global_batch"] == 2048
 
 
 @pytest.mark.parametrize("path", [path for path in RUNS if path.parent.name != "studies"], ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentError
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
@@ -21,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from xdancer import application
+from xdancer.batches import split_batch
 from xdancer.cli.checkpoints import LAST, StepCheckpoint, newest_checkpoint, resume_point
 from xdancer.cli.interruption import StopSignals
 from xdancer.cli.logs import ResumePoint, RunCSVLogger
@@ -63,6 +65,11 @@ class XDancerCLI(LightningCLI):
         parser.add_argument(
             "--averages", type=Literal["on", "cpu", "off"], default="on",
             help="Averaged weights, where the config has them: beside the model, on the CPU (a copy there at every step), or none.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--global_batch", type=PositiveInt | None, default=None,
+            help="Samples of an optimiser step over all processes: data.init_args.batch_size is then the most that a process takes at once, "
+            "gradients are accumulated for the rest. Without it batch_size is the batch of each process.",
         )  # fmt: skip
         parser.add_argument(
             "--frozen_weights", type=Literal["float32", "bfloat16"], default="float32",
@@ -131,7 +138,23 @@ class XDancerCLI(LightningCLI):
         self._place_averages(trainer.get("callbacks") or [])
         made = super().instantiate_trainer(**kwargs)
         made._signal_connector = StopSignals(made)
+        self._share_batch(made)
         return made
+
+    def _share_batch(self, trainer: Trainer) -> None:
+        """Keep the batch of a step whatever the number of processes."""
+        total = self._get(self.config_init, "global_batch")
+        if total is None or self.subcommand != "fit":
+            return
+        if trainer.accumulate_grad_batches != 1:
+            raise XDancerError(
+                f"global_batch {total} and trainer.accumulate_grad_batches {trainer.accumulate_grad_batches}: the one follows from the other. "
+                "Leave one out (--global_batch null)."
+            )
+        data, processes = self.datamodule, trainer.num_devices * trainer.num_nodes
+        data.batch_size, trainer.accumulate_grad_batches = split_batch(total, processes=processes, at_most=data.batch_size)
+        rounds = trainer.accumulate_grad_batches
+        rank_zero_info(f"global batch {total} = {processes} processes × {data.batch_size} samples × {rounds} accumulated")
 
     def _loggers(self, run_dir: Path) -> list[Logger]:
         purge = None if self.resume is None else max(self.resume.step - 1, 0)  # the last step's row is logged again

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from xdancer.batches import split_batch
 from xdancer.errors import XDancerError
 from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.planning.step import Run, Step
@@ -63,7 +64,7 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     """The plan of a whole training config, as `train.py fit --print_config` writes it.
 
     Raises:
-        XDancerError: a model class that is none of the three stages.
+        XDancerError: a model class that is none of the three stages, or a batch that the GPUs cannot share.
     """
     model, data, trainer = config["model"], config["data"]["init_args"], config["trainer"]
     name = model["class_path"].rpartition(".")[2]
@@ -72,12 +73,14 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     arguments = model["init_args"]
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in (arguments.get("config") or {}).items()}
     stage = STAGES[name](**sizes)
-    adapters = arguments.get("lora")
+    adapters, batch, rounds = arguments.get("lora"), data["batch_size"], trainer.get("accumulate_grad_batches") or 1
+    if config.get("global_batch"):
+        batch, rounds = split_batch(config["global_batch"], processes=gpus, at_most=batch)
     run = Run(
-        stage, batch=data["batch_size"], frames=data.get("frames", 1), train_spatial=arguments.get("train_spatial", True),
+        stage, batch=batch, frames=data.get("frames", 1), train_spatial=arguments.get("train_spatial", True),
         bf16=str(trainer.get("precision") or "").startswith("bf16"), frozen_bf16=config.get("frozen_weights") == "bfloat16",
         lora=LoRAConfig(**adapters) if adapters else None,
-        accumulates=(trainer.get("accumulate_grad_batches") or 1) > 1,
+        accumulates=rounds > 1,
     )  # fmt: skip
     optimizer = (arguments.get("optimizer") or {}).get("class_path", "")
     averagers = [item for item in trainer.get("callbacks") or [] if item["class_path"].endswith("WeightAveraging")]
@@ -134,7 +137,7 @@ _STEPS: tuple[tuple[Callable[[Plan], str], Callable[[Plan], Plan | None]], ...] 
     (lambda _: "model.init_args.config.gradient_checkpointing: true (a third more time)", _checkpointing),
     (lambda _: "averages: cpu (a copy to the CPU every step)", _averages),
     (lambda _: 'model.init_args.optimizer.class_path: xdancer.optimizers.AdamW8bit (pip install "xdancer[eightbit]")', _eight_bit),
-    (lambda plan: f"data.init_args.batch_size: 1, {plan.run.batch} times trainer.accumulate_grad_batches (slower, the same gradient)", _single),
+    (lambda plan: f"data.init_args.batch_size: 1, gradients accumulated {plan.run.batch} times as often (slower, the same gradient)", _single),
     (lambda _: "model.init_args.train_spatial: false (the motion decoder and the temporal modules still train)", _frozen),
     (lambda _: "three quarters of the height and width in model.init_args.config and data.init_args.size (a smaller picture)", _smaller),
 )
