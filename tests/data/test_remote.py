@@ -23,6 +23,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def server(tiny, tmp_path, monkeypatch):
     tiny.write_split(tmp_path / "site/train", [tiny.make_clip(number) for number in range(8)], samples_per_shard=2)
     monkeypatch.setenv("XDANCER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("xdancer.data.transfer.PAUSE", 0.0)
     Quiet.asked.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path / "site"))) as running:
         thread = threading.Thread(target=running.serve_forever)
@@ -65,7 +66,7 @@ def test_faults_are_named(server, tmp_path, tiny):
         ShardReader(server.replace("/train", "/nothing"))
     reader = ShardReader(server)
     tiny.corrupt(tmp_path / "site/train", "clip-005", "pose.npy")
-    with pytest.raises(ShardError, match=r"shard-000002.tar arrived with sha256 .*its manifest says"):
+    with pytest.raises(ShardError, match=r"shard-000002.tar: arrived with sha256 .*its manifest says"):
         reader.pose(5)
     with pytest.raises(ShardError, match=r"Cannot fetch http://127\.0\.0\.1:1/x/manifest\.json"):
         ShardReader("http://127.0.0.1:1/x")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from xdancer.data.manifest import DERIVED, Manifest, read_json
-from xdancer.data.remote import RemoteFolder, is_remote
+from xdancer.data.remote import RemoteFolder
 from xdancer.data.tars import TarFiles
+from xdancer.data.transfer import beside, is_remote, within_folder
 from xdancer.errors import ShardError
 
 DERIVED_SCHEMA = 1
@@ -62,8 +63,9 @@ def derived_of(split: Path | str, place: str) -> Path | str:
     """
     address = str(split).rstrip("/")
     if place.startswith(".") and "/" not in place:
-        return address + place if is_remote(address) else Path(address + place)
-    whole = f"{place.rstrip('/')}/{address.rpartition('/')[2]}"
+        return beside(address, place) if is_remote(address) else Path(address + place)
+    split_name = address.partition("/{}")[0].rpartition("/")[2]
+    whole = within_folder(place.rstrip("/"), split_name)
     return whole if is_remote(whole) else Path(whole)
 
 

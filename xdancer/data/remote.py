@@ -1,47 +1,46 @@
-"""Shards behind a web address: each tar is fetched whole into a bounded local cache and read there like any other."""
+"""Shards behind an address: each tar is fetched whole into a bounded local cache and read there like any other."""
 
 import contextlib
 import hashlib
 import os
 import re
-import shutil
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+from xdancer.data.transfer import fetch, is_remote, within
 from xdancer.errors import ShardError
-from xdancer.files import whole
+from xdancer.files import whole, write_text
 
 CACHE_VARIABLE = "XDANCER_CACHE"
 LIMIT_VARIABLE = "XDANCER_CACHE_GB"
 DEFAULT_CACHE = Path("~/.cache/xdancer/shards")
 DEFAULT_LIMIT_GB = 50.0
 _FETCHING: dict[Path, threading.Lock] = {}
-TIMEOUT = 60
-"""Seconds without an answer after which a download fails."""
+
+__all__ = ["RemoteFolder", "cache_folder", "is_remote"]
 
 
-def is_remote(location: str | Path) -> bool:
-    """Whether shards lie behind http or https."""
-    return bool(re.match(r"https?://", str(location)))
+def cache_folder() -> Path:
+    """Where fetched shards are kept."""
+    return Path(os.environ.get(CACHE_VARIABLE, DEFAULT_CACHE)).expanduser()
 
 
 class RemoteFolder:
-    """A split behind a web address and its share of the local cache.
+    """A split behind an address and its share of the local cache.
 
     Tars that were not read for the longest time make room for new ones; the bound is `XDANCER_CACHE_GB` (50) for all splits together, the
     place `XDANCER_CACHE`. Several processes may share the cache: files appear under their name only when complete.
 
     Args:
-        url: address of the split's folder, such as https://example.org/data/train.
+        url: address of the split's folder, such as https://example.org/data/train, s3://bucket/train, or a command that writes the file
+            {} of it to its standard output: pipe:ssh host cat /data/train/{}. Addresses come from the user alone; shards name files.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.root = Path(os.environ.get(CACHE_VARIABLE, DEFAULT_CACHE)).expanduser()
+        self.root = cache_folder()
         self.limit = int(float(os.environ.get(LIMIT_VARIABLE, DEFAULT_LIMIT_GB)) * 1e9)
-        readable = re.sub(r"[^A-Za-z0-9]+", "_", self.url.partition("://")[2])[-60:]
+        readable = re.sub(r"[^A-Za-z0-9]+", "_", self.url.partition(":")[2]).strip("_")[-60:]
         self.folder = self.root / f"{readable}-{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
     def fetch_index(self) -> Path:
@@ -65,28 +64,25 @@ class RemoteFolder:
             ShardError: it cannot be fetched, or arrives with another checksum.
         """
         path = self.folder / name
+        checked = path.with_name(f"{path.name}.sha256")
         with _FETCHING.setdefault(path, threading.Lock()):  # the threads of a process wait for one another instead of fetching it twice
-            if path.is_file() and path.stat().st_size == size:
+            if path.is_file() and path.stat().st_size == size and checked.is_file() and checked.read_text(encoding="utf-8") == sha256:
                 with contextlib.suppress(OSError):  # another process made room in this moment: fetched again below
                     os.utime(path)
                     return path
             self._make_room(size)
-            return self._download(name, sha256=sha256)
+            self._download(name, size=size, sha256=sha256)
+            write_text(checked, sha256)  # other shards may lie behind the same address one day
+            return path
 
-    def _download(self, name: str, *, sha256: str | None = None) -> Path:
-        path = self.folder / name
+    def _download(self, name: str, *, size: int | None = None, sha256: str | None = None) -> Path:
+        path, address = self.folder / name, within(self.url, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as temporary:
-                with urllib.request.urlopen(f"{self.url}/{name}", timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-                    shutil.copyfileobj(answer, file, 1 << 20)
-                with temporary.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-                if sha256 is not None and found != sha256:
-                    raise ShardError(f"{self.url}/{name} arrived with sha256 {found[:12]}…, its manifest says {sha256[:12]}…. Try again.")
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            raise ShardError(f"Cannot fetch {self.url}/{name}: {reason}. Check the address and the space in {self.root}.") from error
+                fetch(address, temporary, size=size, sha256=sha256)
+        except OSError as error:
+            raise ShardError(f"Cannot fetch {address}: {error.strerror or error}. Check the space in {self.root}.") from error
         return path
 
     def _make_room(self, size: int) -> None:
