@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from xdancer.adapters import merge_adapters
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import write_bytes
+from xdancer.integrity import INDEX, LARGEST_CONFIG, check_hashes, check_stored
+from xdancer.strict import read_json_file
 from xdancer.weights import shipped_model
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ STAGES: dict[str, tuple[str, str, str]] = {
 RECIPES = {"vqvae": "vqvae.yaml", "motion_gpt": "gpt.yaml", "video_diffusion": "video_image.yaml"}
 """Stage → the config that trains it, for messages."""
 
+STAGE_FILES = ("config.json", "model.safetensors")
 SHIPPED = "shipped"
 """In place of a path: the model that lies in the package."""
 
@@ -122,7 +125,7 @@ def trained_on(path: Path) -> str:
         found = read_checkpoint(path)[0].get("tokenizer_fingerprint")
     else:
         try:
-            found = json.loads((path.parent / "model_index.json").read_text(encoding="utf-8"))["tokenizer_fingerprint"]
+            found = read_json_file(path.parent / INDEX)["tokenizer_fingerprint"]
         except (OSError, ValueError, KeyError, TypeError):
             found = None
     if not isinstance(found, str):
@@ -204,10 +207,14 @@ def read_checkpoint(path: Path, stage: str | None = None) -> tuple[dict[str, Any
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. {_recipe(path, stage)}")
     try:
+        check_stored(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        header, weights = dict(content["hyper_parameters"]), content["state_dict"]
+        header, weights = dict(content["hyper_parameters"]), dict(content["state_dict"])
+        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
+            raise ValueError("weights that are no tensors")
     except Exception as error:  # torch raises a dozen kinds for a damaged file
-        raise CheckpointError(f"{path} is not a readable checkpoint ({type(error).__name__}). {_recipe(path, stage)}") from error
+        reason = " ".join(str(error).split())[:100] if isinstance(error, ValueError) else ""
+        raise CheckpointError(f"{path} is not a readable checkpoint ({reason or type(error).__name__}). {_recipe(path, stage)}") from error
     _check_header(header, stage, path)
     if header.get("lora"):
         weights = merge_adapters(weights, header["lora"]["alpha"] / header["lora"]["rank"])
@@ -221,7 +228,14 @@ def build(model_class: type[Model], config: Mapping[str, Any], weights: Mapping[
         CheckpointError: the config is of another version, or the weights do not fit it.
     """
     module, _, config_name = STAGES[stage_of(model_class)]
-    model = model_class(config_from_dict(getattr(importlib.import_module(module), config_name), config, source=source))
+    config_class = getattr(importlib.import_module(module), config_name)
+    try:
+        model = model_class(config_from_dict(config_class, config, source=source))
+    except CheckpointError:
+        raise
+    except Exception as error:  # the values come from a file: whatever a model says of them is the file's fault
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise CheckpointError(f"{source}: no {model_class.__name__} can be built from the stored config ({reason}).") from error
     try:
         model.load_state_dict(dict(weights), strict=True)
     except RuntimeError as error:
@@ -265,8 +279,11 @@ def _read_folder(folder: Path, stage: str) -> tuple[dict[str, Any], dict[str, Te
     from safetensors.torch import load_file
 
     try:
-        header = json.loads((folder / "config.json").read_text())
+        check_hashes(folder.parent, [f"{folder.name}/{name}" for name in STAGE_FILES])
+        header = read_json_file(folder / "config.json", largest=LARGEST_CONFIG)
         weights = load_file(folder / "model.safetensors")
+    except CheckpointError:
+        raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} lacks config.json or model.safetensors. `xdancer export` writes such folders.") from error
     except Exception as error:  # safetensors and json have kinds of their own

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xdancer.errors import CheckpointError
+from xdancer.strict import check_archive
 
 DIFFUSERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
@@ -39,6 +40,7 @@ def read_tensors(path: Path, *, folder_of: str, files: Sequence[str] = DIFFUSERS
 
             content: Any = load_file(path)
         else:
+            check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors have kinds of their own
         raise CheckpointError(f"{path} does not load as plain tensors ({type(error).__name__}): damaged, or it holds other objects.") from error

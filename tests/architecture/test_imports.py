@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN = {
-    "adapters", "batches", "device", "errors", "files", "optimizers", "progress", "schedule", "skeleton", "tensors", "types", "weights",
-    "workers",
+    "adapters", "batches", "device", "errors", "files", "integrity", "optimizers", "progress", "schedule", "skeleton",
+    "strict", "tensors", "types", "weights", "workers",
 }  # fmt: skip
 """Rooms open to all: torch, small libraries and files, no imports of other rooms."""
 SYSTEMS = ("module.py", "joint.py")

@@ -288,7 +288,7 @@ def raw_npy(header: str, body: bytes = b"") -> bytes:
         ("a.npy", np.zeros((4, 60, 3)), "nobody is seen in any of 4 frames"),
         ("a.npy", np.array(["text"]), "its content has"),
         ("a.npy", raw_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 60, 3)}", bytes(720)), "its content has 720 bytes"),
-        ("a.npy", raw_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-4, -60, 3), }", bytes(2880)), "its content has 2880 bytes"),
+        ("a.npy", raw_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-4, -60, 3), }", bytes(2880)), "an impossible shape"),
         ("a.npy", raw_npy("{'descr': '|O', 'fortran_order': False, 'shape': (99999999999,), }", pickle.dumps(np.array([{}]))), "header says"),
         ("a.npy", raw_npy("{'descr': __import__('os').system('true')}"), "a damaged .npy"),
         ("a.npy", b"\x93NUMPY\x09\x00", "a damaged .npy"),

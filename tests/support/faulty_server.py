@@ -12,7 +12,8 @@ from pathlib import Path
 class FaultyServer(http.server.ThreadingHTTPServer):
     """Faults by file name: `500` and the like (status), `cut` (half the body, then silence), `long` (a Content-Length beyond the body),
     `short` (one that hides half), `flip` (a wrong byte in the body), `stall` (half the body, then nothing until the test ends), `more`
-    (a body without end or length)."""
+    (a body without end or length).
+    """
 
     daemon_threads = False  # closing waits for the answers in progress
 

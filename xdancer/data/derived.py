@@ -6,11 +6,12 @@ tars are never touched, and a plain `webdataset.WebDataset` reads the derived on
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xdancer.data.manifest import DERIVED, Manifest, read_json
+from xdancer.data.manifest import DERIVED, WIDEST_ROW, Manifest, read_json
 from xdancer.data.remote import RemoteFolder
 from xdancer.data.tars import TarFiles
 from xdancer.data.transfer import beside, is_remote, within_folder
@@ -116,8 +117,13 @@ def read_derived(folder: Path) -> DerivedManifest:
         for shard in manifest.shards:
             if Path(shard["name"]).name != shard["name"] or not isinstance(shard["sha256"], str) or not isinstance(shard["bytes"], int):
                 raise ValueError(f"{shard!r:.80} is no tar")
+        row = manifest.maker.get("row", [])
+        if not all(isinstance(length, int) and length >= 1 for length in row) or math.prod(row) > WIDEST_ROW:
+            raise ValueError(f"rows of {row!r:.80} numbers")
+        if not all(1 <= manifest.maker.get(name, 1) <= 2**16 for name in ("parts", "slots", "codes")):
+            raise ValueError("impossible sizes of motion tokens")
         if not all(len(place) == 2 and all(isinstance(value, int) and value >= 0 for value in place) for place in manifest.places):
             raise ValueError("a place is an offset and a size")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ShardError(f"{folder / DERIVED} is damaged: {error!r:.200}. Make it again.") from error
     return manifest

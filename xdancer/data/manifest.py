@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from xdancer.errors import ShardError
+from xdancer.strict import read_json_file
 from xdancer.types import FPS
 
 SCHEMA_VERSION = 1
 """Raised whenever older readers would misread the shards."""
+WIDEST_ROW = 2**24
+"""Numbers that a frame has in one array at most: latents of 4096² pictures."""
+LARGEST_SIDE = 32768
+"""Pixels of a clip's width or height at most."""
 KEYPOINT_LAYOUT = "openpose18+hands42"
 SHARD_FILES = re.compile(r"manifest\.json|index\.json|shard-\d+\.tar")
 """The files of a split's folder."""
@@ -64,8 +69,8 @@ def meta_fault(meta: Mapping[str, Any]) -> str | None:
         if not isinstance(meta.get(name), str) or not meta[name]:
             return f"needs a text {name!r}, got {meta.get(name)!r:.60}"
     for name in ("width", "height"):
-        if not isinstance(meta.get(name), int) or meta[name] < 1:
-            return f"needs a positive whole number {name!r} (pixels), got {meta.get(name)!r:.60}"
+        if not isinstance(meta.get(name), int) or not 1 <= meta[name] <= LARGEST_SIDE:
+            return f"needs a whole number {name!r} from 1 to {LARGEST_SIDE} (pixels), got {meta.get(name)!r:.60}"
     beats = meta.get("beats")
     if not isinstance(beats, list) or not all(isinstance(beat, int | float) and math.isfinite(beat) for beat in beats):
         return f"needs a list of beat times in seconds 'beats', got {beats!r:.60}"
@@ -128,8 +133,8 @@ def read_manifest(folder: Path) -> Manifest:
             if not isinstance(getattr(manifest, name), dict):
                 raise TypeError(f"{name!r} is no table")
         for name, info in manifest.features.items():
-            if not isinstance(info, dict) or not isinstance(info.get("width"), int):
-                raise TypeError(f"feature {name!r} has no width")
+            if not isinstance(info, dict) or not isinstance(info.get("width"), int) or not 1 <= info["width"] <= WIDEST_ROW:
+                raise TypeError(f"feature {name!r} has no width from 1 to {WIDEST_ROW}")
     except TypeError as error:
         raise ShardError(f"{path} is damaged: {error}. Make the shards again.") from error
     if manifest.fps != FPS or manifest.keypoints != KEYPOINT_LAYOUT:
@@ -192,16 +197,12 @@ def read_json(path: Path) -> Any:
     """A JSON file; NaN and infinities are refused.
 
     Raises:
-        ShardError: missing or not JSON.
+        ShardError: missing, not JSON, nested too deeply or too large.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return read_json_file(path)
     except (OSError, ValueError) as error:
         raise ShardError(f"Cannot read {path}: {error}. The folder is incomplete or damaged; make or copy the shards again.") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
 
 
 def _what_is_there(folder: Path) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from xdancer.errors import ShardError
+from xdancer.strict import array_header, parse_json
 
 KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 """WebDataset cuts a name at its first dot; ustar headers hold 100 characters."""
@@ -19,6 +19,12 @@ MEMBER_PATTERN = re.compile(r"[a-z][a-z0-9_]*\.(npy|json|mp4|m4a|jpg)")
 POSE, META, VIDEO, MASK, AUDIO, TOKENS = "pose.npy", "meta.json", "video.mp4", "mask.mp4", "audio.m4a", "tokens.npy"
 LATENTS, EMBEDDING = "latents.npy", "embedding.npy"
 """Of every picture: mean and deviation of its latents, and its image embedding; derived only."""
+LARGEST_META = 2**24
+"""Bytes of a clip's metadata."""
+LARGEST_MEMBER = 2**31
+"""Bytes of a member, such as a video."""
+MOST_FRAMES = 30 * 3600
+"""Of one clip: an hour."""
 HEADER_BYTES = 256
 """Enough for the header of any array of ours (128 bytes)."""
 FLOAT32_FEATURES = ("librosa", "beat_phase")
@@ -67,11 +73,13 @@ def check_entry(clip: dict[str, Any], sizes: list[int]) -> None:
         raise ValueError(f"clip {key!r} in shard {shard!r} with {frames!r} frames: a text and two whole numbers are needed")
     if not 0 <= shard < len(sizes):
         raise ValueError(f"clip {key!r} lies in shard {shard} of {len(sizes)}")
-    if not 0 <= frames <= sizes[shard]:
-        raise ValueError(f"clip {key!r} has {frames} frames in a tar of {sizes[shard]} bytes")
+    if not 0 <= frames <= min(sizes[shard], MOST_FRAMES):
+        raise ValueError(f"clip {key!r} has {frames} frames in a tar of {sizes[shard]} bytes; a clip has at most {MOST_FRAMES}")
     for member, (offset, size) in clip["members"].items():
         if not isinstance(offset, int) or not isinstance(size, int) or not (offset >= 0 <= size and offset + size <= sizes[shard]):
             raise ValueError(f"clip {key!r}: {member} lies at {offset!r} + {size!r} of {sizes[shard]} bytes")
+        if size > LARGEST_MEMBER:
+            raise ValueError(f"clip {key!r}: {member} has {size:,} bytes, a member has at most {LARGEST_MEMBER:,}")
 
 
 def encode_array(array: NDArray[Any]) -> bytes:
@@ -92,11 +100,7 @@ def decode_json(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: anything else.
     """
-
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is not a number")
-
-    value = json.loads(data, parse_constant=refuse)
+    value = parse_json(data, largest=LARGEST_META)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object is needed, got {type(value).__name__}")
     return value
@@ -111,11 +115,7 @@ def parse_header(data: bytes, offset: int, size: int, *, accepted: tuple[str, ..
         ValueError: anything else.
     """
     stream = io.BytesIO(data)
-    version = npy.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"npy version {version} is not accepted")
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = array_header(stream)
     if fortran or dtype.str not in accepted:
         order = " in Fortran order" if fortran else ""
         raise ValueError(f"an array of {dtype.str}{order} is not accepted, only {' and '.join(accepted)} in C order")

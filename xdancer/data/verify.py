@@ -1,7 +1,6 @@
 """Checking shards: checksums, index against tars, accepted members only, and every array, video and sound of every clip."""
 
 import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from xdancer.data.manifest import DERIVED, splits_in
 from xdancer.data.members import AUDIO, KEY_PATTERN, MASK, MEMBER_PATTERN, META, POSE, TOKENS, VIDEO
 from xdancer.data.reader import ShardReader
 from xdancer.data.tar_output import sha256_of
+from xdancer.data.tar_scan import tar_members
 from xdancer.errors import MediaError, ShardError
 from xdancer.media import probe, read_audio
 from xdancer.types import FPS
@@ -127,15 +127,14 @@ def tar_problems(
         if digest != sha256.get(path.name):
             yield f"{path}: sha256 is {digest[:12]}…, {checksums} has {str(sha256.get(path.name))[:12]}…"
         try:
-            with tarfile.open(path, "r:") as tar:
-                for entry in tar:
-                    key, _, member = entry.name.partition(".")
-                    if not entry.isfile() or not KEY_PATTERN.fullmatch(key) or not MEMBER_PATTERN.fullmatch(member):
-                        yield f"{path}: member {entry.name!r} is not accepted (only npy, json, mp4, m4a and jpg files of a clip)"
-                    elif indexed.pop((path.name, key, member), None) != (entry.offset_data, entry.size):
-                        yield f"{path}: member {entry.name!r} lies elsewhere than {index} says"
-        except (tarfile.TarError, OSError, EOFError) as error:
-            yield f"{path}: not a readable tar ({error})"
+            for entry in tar_members(path):
+                key, _, member = entry.name.partition(".")
+                if not KEY_PATTERN.fullmatch(key) or not MEMBER_PATTERN.fullmatch(member):
+                    yield f"{path}: member {entry.name[:80]!a} is not accepted (only npy, json, mp4, m4a and jpg files of a clip)"
+                elif indexed.pop((path.name, key, member), None) != (entry.offset, entry.size):
+                    yield f"{path}: member {entry.name!r} lies elsewhere than {index} says, or twice in the tar"
+        except (ShardError, OSError) as error:
+            yield str(error) if isinstance(error, ShardError) else f"{path}: not a readable tar ({error})"
     for name, key, member in indexed:
         yield f"{paths[0].with_name(name)}: {key}.{member} of {index} is not there"
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import numpy as np
 from xdancer.data.manifest import SCHEMA_VERSION, FeatureInfo, Manifest, check_replaceable, complete_meta, meta_fault
 from xdancer.data.members import AUDIO, FLOAT32_FEATURES, MASK, META, POSE, VIDEO, check_key, encode_array, encode_json
 from xdancer.data.tar_output import TarOutput, sha256_of
+from xdancer.data.tar_scan import tar_members
 from xdancer.errors import ShardError
 from xdancer.files import replace_folder
 from xdancer.skeleton import KEYPOINT_COUNT
@@ -197,6 +197,5 @@ def check_sample(sample: ClipSample, features: Features) -> None:
 
 def list_members(path: Path) -> list[tuple[str, str, list[int]]]:
     """(key, member, [offset, size]) of every file in a tar, in order."""
-    with tarfile.open(path, "r:") as tar:
-        entries = [(entry.name.partition("."), [entry.offset_data, entry.size]) for entry in tar if entry.isfile()]
+    entries = [(entry.name.partition("."), [entry.offset, entry.size]) for entry in tar_members(path)]
     return [(name[0], name[2], place) for name, place in entries]

@@ -34,6 +34,7 @@ from xdancer.media import made_by_model, read_image, read_video, write_video
 from xdancer.metrics.motion_table import MotionItem
 from xdancer.metrics.video_item import VideoItem
 from xdancer.skeleton import KEYPOINT_COUNT
+from xdancer.strict import read_array, read_json_file
 from xdancer.types import FPS
 
 MEAN = "training_mean.png"
@@ -67,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
         XDancerError: missing, damaged, or no object.
     """
     try:
-        value = json.loads(path.read_text())
+        value = read_json_file(path)
     except (OSError, ValueError) as error:
         raise XDancerError(f"{path}: not readable as JSON ({error}). Generate the evaluation folder again.") from error
     if not isinstance(value, dict):
@@ -82,12 +83,12 @@ def read_pose(path: Path, *, frames: bool = True) -> NDArray[np.float32]:
         XDancerError: missing, no npy, of another shape, or not finite.
     """
     try:
-        pose = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        pose = read_array(path)
+    except (OSError, ValueError) as error:
         raise XDancerError(f"{path}: not readable as a pose ({error}). It needs a .npy file of shape (frame, {KEYPOINT_COUNT}, 3).") from error
-    shape = (pose.shape[1:] if frames else pose.shape) if isinstance(pose, np.ndarray) else None
-    if shape != (KEYPOINT_COUNT, 3) or (frames and not len(pose)):
-        raise XDancerError(f"{path}: shape {getattr(pose, 'shape', None)}, needs {'(frame, ' if frames else '('}{KEYPOINT_COUNT}, 3).")
+    shape = pose.shape[1:] if frames else pose.shape
+    if shape != (KEYPOINT_COUNT, 3) or pose.dtype.kind not in "fiu" or (frames and not len(pose)):
+        raise XDancerError(f"{path}: {pose.dtype} of shape {pose.shape}, needs {'(frame, ' if frames else '('}{KEYPOINT_COUNT}, 3).")
     if not np.isfinite(pose).all():
         raise XDancerError(f"{path}: {int((~np.isfinite(pose)).sum())} values are not finite. Mark missing keypoints by confidence 0.")
     return pose.astype(np.float32)
@@ -95,10 +96,10 @@ def read_pose(path: Path, *, frames: bool = True) -> NDArray[np.float32]:
 
 def _read_envelope(path: Path) -> NDArray[np.float64]:
     try:
-        envelope = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        envelope = read_array(path)
+    except (OSError, ValueError) as error:
         raise XDancerError(f"{path}: not readable as an envelope ({error}). Generate the evaluation folder again.") from error
-    if not isinstance(envelope, np.ndarray) or envelope.ndim != 1 or not np.isfinite(envelope).all():
+    if envelope.ndim != 1 or envelope.dtype.kind not in "fiu" or not np.isfinite(envelope).all():
         raise XDancerError(f"{path}: needs finite numbers (frame,). Generate the evaluation folder again.")
     return envelope.astype(np.float64)
 

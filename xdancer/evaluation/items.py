@@ -1,7 +1,6 @@
 """What `xdancer evaluate` measures: the dances of a folder of videos or pose files of any system, or of shards, one item each."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from xdancer.importers.pose_files import read_pose_file
 from xdancer.media import probe
 from xdancer.media.reading import Source
 from xdancer.pose.coordinates import resample_poses
+from xdancer.strict import parse_json
 from xdancer.types import FPS
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -217,7 +217,7 @@ def read_beats(path: Path) -> Float[NDArray, " _"]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else [float(word) for word in text.split()]
+        value = parse_json(text) if path.suffix == ".json" else [float(word) for word in text.split()]
         times = np.asarray(value["beats"] if isinstance(value, dict) else value, dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise XDancerError(f"{path}: not readable as beats ({error}). It needs a list of seconds: JSON, or one number a line.") from error

@@ -27,6 +27,7 @@ from xdancer.importers.pose_json import BEYOND, Detections, Size, picture_size, 
 from xdancer.importers.restricted import MAGIC, read_pickle
 from xdancer.pose.coordinates import hold_missing, to_normalised
 from xdancer.skeleton import BODY, BODY_COUNT, KEYPOINT_COUNT, LEFT_HAND, RIGHT_HAND, VISIBLE
+from xdancer.strict import array_header
 
 FARTHEST = 20.0
 """Half picture heights from the centre: coordinates beyond are of another unit."""
@@ -94,11 +95,8 @@ def _npy(content: bytes, path: Path) -> NDArray[Any] | Detections:
     """Numbers as they are, or the frames of an array of objects."""
     stream = io.BytesIO(content)
     try:
-        version = npy.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"version {version[0]}.{version[1]}")
-        shape, fortran, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(stream)
-    except Exception as error:  # the parser of headers raises many kinds
+        shape, fortran, dtype = array_header(stream)
+    except ValueError as error:
         raise PoseError(f"{path}: a damaged .npy ({str(error)[:100]}). Write it again with numpy.save.") from error
     body = content[stream.tell() :]
     if dtype.kind == "O":
@@ -107,7 +105,7 @@ def _npy(content: bytes, path: Path) -> NDArray[Any] | Detections:
             found = f"an array {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
             raise PoseError(f"{path}: its header says {shape}, its content is {found}. Write it again with numpy.save.")
         return _musepose(value.ravel().tolist(), path)
-    if dtype.kind not in "fiu" or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(body):
+    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(body):
         raise PoseError(f"{path}: its header says {dtype} {shape}, its content has {len(body)} bytes. {_OWN}")
     return np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
 

@@ -1,6 +1,5 @@
 """Poses in JSON: OpenPose and ComfyUI (`people`), and DisCo (a list of people with `keypoints`), in one file or one file per frame."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from xdancer.errors import PoseError
 from xdancer.pose.detector import add_neck
 from xdancer.pose.wholebody import COCO_BODY
 from xdancer.skeleton import BODY, KEYPOINT_COUNT, LEFT_HAND, RIGHT_HAND
+from xdancer.strict import parse_json
 
 Size = tuple[int, int]
 """(height, width) of a picture, pixels."""
@@ -135,14 +135,10 @@ def _frame_numbers(paths: Sequence[Path], folder: Path) -> dict[int, Path]:
 
 
 def _parse(content: bytes, path: Path) -> Any:
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is not a number")
-
     try:
-        return json.loads(content, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:100]
-        raise PoseError(f"{path}: not readable as JSON ({reason}). Write the file again.") from error
+        return parse_json(content, largest=LARGEST)
+    except ValueError as error:
+        raise PoseError(f"{path}: not readable as JSON ({str(error)[:100]}). Write the file again.") from error
 
 
 def _frames(content: Any, where: str) -> list[_Frame]:

@@ -5,7 +5,6 @@ where it is missing). Or `positions` (frame, 18, 3) holds all takes one after th
 (first frame of each, ascending from 0) and `names`. Joints in the order of `xdancer.skeleton.BODY_NAMES`, metres, y up, right-handed axes.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from xdancer.errors import XDancerError
 from xdancer.skeleton import BODY_COUNT, BODY_NAMES, LEFT_ANKLE, LEFT_EAR, NECK, NOSE, RIGHT_ANKLE, RIGHT_EAR
+from xdancer.strict import read_arrays
 from xdancer.types import FPS
 
 HEIGHT = (0.6, 1.9)
@@ -47,12 +47,11 @@ def read_takes(path: Path) -> list[Take]:
         XDancerError: no such file, another layout, another unit, or positions that are not finite.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
     except FileNotFoundError:
         raise XDancerError(f"{path}: no such file. {LAYOUTS}") from None
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise XDancerError(f"{path}: not a readable .npz of plain numbers ({type(error).__name__}). {LAYOUTS}") from error
+    except (OSError, ValueError) as error:
+        raise XDancerError(f"{path}: not a readable .npz of plain numbers ({error}). {LAYOUTS}") from error
     fps = _rate(arrays.pop("fps", np.array(float(FPS))), path)
     named = _cut(arrays, path) if "positions" in arrays else arrays
     if not named:

@@ -19,6 +19,14 @@ from numpy.typing import NDArray
 
 from xdancer.errors import MediaError
 
+LARGEST_PIXELS = 2**26
+"""Of a video's picture (8192²); its decoder keeps up to 16 of them."""
+LONGEST_SECONDS = 6 * 3600.0
+"""Of a song or video; time stamps and rates can claim any length."""
+RATES = (1000, 768_000)
+"""Samples per second of a song."""
+PLAYLISTS = {"hls", "dash", "concat", "sdp", "rtsp", "imf"}
+"""Formats that name other files and addresses to read."""
 Source = Path | str | bytes
 Picture = NDArray[np.uint8]
 """(height, width, 3) RGB."""
@@ -56,11 +64,41 @@ def _open(source: Source) -> Iterator[Any]:
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise MediaError(f"{source}: no such file. Check the path.")
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options={"protocol_whitelist": "file"}) as container:
+            _check(container, source)
             yield container
-    except (av.FFmpegError, OSError, EOFError, ValueError) as error:
+    except (av.FFmpegError, OSError, EOFError, ValueError, ArithmeticError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise MediaError(f"{_name(source)}: cannot be read as video or sound ({reason}). The file is damaged or of another kind.") from error
+
+
+def _check(container: Any, source: Source) -> None:
+    """Refuse lists of other files and pictures beyond all bounds; the decoder refuses those that grow later."""
+    if PLAYLISTS.intersection(container.format.name.split(",")):
+        raise MediaError(f"{_name(source)}: a list of other files ({container.format.name}) is not read. Give the video or song itself.")
+    for codec in (stream.codec_context for stream in container.streams.video if stream.codec_context is not None):
+        if codec.width * codec.height > LARGEST_PIXELS:
+            raise MediaError(
+                f"{_name(source)}: pictures of {codec.width}×{codec.height}, at most {LARGEST_PIXELS / 1e6:.0f} million pixels are read. "
+                "Make the video smaller."
+            )
+        codec.options = {**codec.options, "max_pixels": str(LARGEST_PIXELS)}
+
+
+def _check_length(seconds: float, source: Source) -> None:
+    if seconds > LONGEST_SECONDS:
+        raise MediaError(
+            f"{_name(source)}: {seconds / 3600:.4g} hours by its time stamps, at most {LONGEST_SECONDS / 3600:.0f} are read. "
+            "Cut it, or write it again if it is shorter."
+        )
+
+
+def _frame_step(stream: Any) -> float:
+    """Time between two pictures in the stream's unit, by the header's rate."""
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate or not stream.time_base:
+        raise MediaError(f"{stream.container.name or 'media in memory'}: a video without time stamps and without a frame rate. Write it again.")
+    return float(1 / (rate * stream.time_base))
 
 
 def _picture_stream(container: Any) -> Any:
@@ -79,7 +117,7 @@ def _stamps(container: Any, stream: Any) -> tuple[NDArray[np.int64], bool]:
     stamped = all(packet.pts is not None for packet in kept)
     stamps = [packet.pts if packet.pts is not None else packet.dts for packet in kept]
     if any(stamp is None for stamp in stamps):  # no time stamps in the container: the header's rate is all there is
-        step = 1 / ((stream.average_rate or stream.guessed_rate) * stream.time_base)
+        step = _frame_step(stream)
         stamps = [round(index * step) for index in range(len(stamps))]
     return np.sort(np.asarray(stamps, dtype=np.int64)), stamped
 
@@ -95,6 +133,8 @@ def _playable(source: Source) -> tuple[NDArray[np.int64], float]:
             raise MediaError(f"{_name(source)}: holds no video. Give a video file.")
         stamps, stamped = _stamps(container, stream)
         unit = float(stream.time_base)
+    if len(stamps):
+        _check_length(float(stamps[-1] - stamps[0]) * unit, source)
     first = _first_stamp(source) if stamped else None  # made up from a rate, decoded and packets' times do not compare
     later = stamps if first is None else stamps[stamps >= first]
     return (later if len(later) else stamps), unit
@@ -120,7 +160,7 @@ def probe(source: Source) -> VideoInfo:
         has_audio = bool(container.streams.audio)
     seconds = frame_times(source)
     first = next(stream_video(source), None)
-    if first is None:
+    if first is None or not len(seconds):
         raise MediaError(f"{_name(source)}: holds no readable picture. The file is damaged.")
     fps = (len(seconds) - 1) / seconds[-1] if seconds[-1] > 0 else 30.0
     height, width = first[1].shape[:2]
@@ -169,7 +209,7 @@ def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Pic
 def _stamped(frames: Iterator[Any], stream: Any) -> Iterator[tuple[int, Any]]:
     for index, frame in enumerate(frames):
         stamp = frame.pts if frame.pts is not None else frame.dts
-        yield round(index / (stream.average_rate * stream.time_base)) if stamp is None else stamp, frame
+        yield round(index * _frame_step(stream)) if stamp is None else stamp, frame
 
 
 def read_video(source: Source, *, start: int = 0, count: int | None = None) -> VideoFrames:
@@ -247,11 +287,14 @@ def _read_sound(source: Source, *, sample_rate: int, mono: bool) -> NDArray[np.f
             raise MediaError(f"{_name(source)}: holds no sound. Give a file with an audio track.")
         for time, piece_rate, piece in _decode_sound(container, stream, _name(source), mono=mono):
             rate = rate or piece_rate
+            if not RATES[0] <= piece_rate <= RATES[1]:
+                raise MediaError(f"{_name(source)}: {piece_rate} samples per second, {RATES[0]} to {RATES[1]} are read. The file is damaged.")
             start = (0.0 if np.isnan(time) else time) if start is None else start
             samples = piece if piece_rate == rate else soxr.resample(piece, piece_rate, rate)
             if pieces and samples.shape[1] != pieces[0].shape[1]:  # a track that changes between mono and stereo
                 samples = np.repeat(samples.mean(axis=1, keepdims=True), pieces[0].shape[1], axis=1)
             gap = 0 if np.isnan(time) else round((time - start) * rate) - length
+            _check_length((length + max(gap, 0) + len(samples)) / rate, source)
             if gap > 0 and (not length or gap > rate // 20):  # a hole in the track (or its late start) stays silent
                 pieces.append(np.zeros((gap, samples.shape[1]), np.float32))
             elif gap < 0 and (not length or -gap > rate // 20):  # before the first picture, or an overlap

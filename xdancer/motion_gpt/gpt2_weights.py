@@ -3,7 +3,6 @@
 Every tensor of the folder and every parameter of the model is accounted for; anything unexplained is an error.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from xdancer.errors import CheckpointError
 from xdancer.motion_gpt.model import PLACE_STD, MotionGPT
+from xdancer.strict import read_json_file
 from xdancer.tensors import TRANSFORMERS, read_tensors
 
 _MASK_BUFFER = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
@@ -94,9 +94,9 @@ def _take(weights: dict[str, Tensor], name: str, folder: Path) -> Tensor:
 
 def _check_size(gpt: MotionGPT, folder: Path) -> None:
     try:
-        stored: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        stored: dict[str, Any] = read_json_file(folder / "config.json")
         layers, heads, width = int(stored["n_layer"]), int(stored["n_head"]), int(stored["n_embd"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}/config.json is not a readable GPT-2 config ({type(error).__name__}). Give a folder as transformers writes it."
         ) from error

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from xdancer.checkpoint import fingerprint
 from xdancer.errors import PoseError, StageMismatchError
 from xdancer.files import whole
 from xdancer.pipelines.pose_file import load_poses
+from xdancer.strict import read_arrays
 from xdancer.types import MotionTokens, PoseBatch
 from xdancer.vqvae.model import VQVAE
 
@@ -44,9 +44,9 @@ def load_tokens(path: Path, tokenizer: VQVAE) -> MotionTokens:
     if not path.is_file():
         raise PoseError(f"{path}: no such file. Give tokens (.npz of --save-tokens) or poses (.npy).")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            ids, found = stored["ids"].astype(np.int64), str(stored["tokenizer"])
-    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+        stored = read_arrays(path)
+        ids, found = stored["ids"].astype(np.int64), str(stored["tokenizer"])
+    except (ValueError, OSError, KeyError) as error:
         raise PoseError(f"{path}: not readable as tokens ({error}). Write them with xdancer generate --save-tokens.") from error
     config, expected = tokenizer.config, fingerprint(tokenizer)
     if found != expected:

@@ -17,11 +17,12 @@ import xdancer
 from xdancer.checkpoint import fingerprint, load_model, round_to_half, save_model, stage_source, trained_on
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.files import replace_folder
+from xdancer.integrity import INDEX, hashes_of
 from xdancer.motion_gpt.model import MotionGPT
+from xdancer.strict import read_json_file
 from xdancer.video_diffusion.model import VideoDiffusion
 from xdancer.vqvae.model import VQVAE
 
-INDEX = "model_index.json"
 FORMAT = 1
 STAGES: dict[str, type[nn.Module]] = {"vqvae": VQVAE, "motion_gpt": MotionGPT, "video_diffusion": VideoDiffusion}
 MOTION_STAGES = ("vqvae", "motion_gpt")
@@ -49,7 +50,7 @@ def write_folder(folder: Path, models: Mapping[str, nn.Module], *, notes: Mappin
         stages = {name: {"fingerprint": fingerprint(model)} for name, model in models.items()}
         index = {
             "format": FORMAT, "xdancer": xdancer.__version__, "stages": stages,
-            "tokenizer_fingerprint": fingerprint(models["vqvae"]), **(notes or {}),
+            "tokenizer_fingerprint": fingerprint(models["vqvae"]), **(notes or {}), "sha256": hashes_of(temporary),
         }  # fmt: skip
         (temporary / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
         replace_folder(temporary, folder)
@@ -106,7 +107,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder} is no model folder (no {INDEX}). Make one with xdancer export or xdancer demo.")
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = read_json_file(path)
         if index["format"] != FORMAT:
             raise CheckpointError(f"{path}: format {index['format']}, this xdancer reads {FORMAT}. Export the model again: xdancer export.")
         present = [*MOTION_STAGES, *(name for name in STAGES if name in index["stages"] and name not in MOTION_STAGES)]

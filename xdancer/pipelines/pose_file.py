@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from xdancer.errors import PoseError
 from xdancer.files import whole
 from xdancer.skeleton import KEYPOINT_COUNT
+from xdancer.strict import read_array
 
 FARTHEST = 20.0
 """Coordinates beyond this are pixels by mistake."""
@@ -23,12 +24,11 @@ def load_poses(path: Path) -> Float[NDArray, "frame 60 3"]:
     if not path.is_file():
         raise PoseError(f"{path}: no such pose file. Give a .npy of shape ({KEYPOINT_COUNT}, 3) or (frames, {KEYPOINT_COUNT}, 3).")
     try:
-        pose = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        pose = read_array(path)
+    except (ValueError, OSError) as error:
         raise PoseError(f"{path}: not a readable .npy ({error}). Write it with numpy.save, without pickle.") from error
-    if not isinstance(pose, np.ndarray) or pose.shape[-2:] != (KEYPOINT_COUNT, 3) or pose.ndim not in (2, 3) or pose.dtype.kind not in "fiu":
-        found = f"{pose.dtype} {pose.shape}" if isinstance(pose, np.ndarray) else "an archive"
-        raise PoseError(f"{path}: holds {found}; a pose file holds ({KEYPOINT_COUNT}, 3) or (frames, {KEYPOINT_COUNT}, 3) numbers.")
+    if pose.shape[-2:] != (KEYPOINT_COUNT, 3) or pose.ndim not in (2, 3) or pose.dtype.kind not in "fiu":
+        raise PoseError(f"{path}: holds {pose.dtype} {pose.shape}; needed are ({KEYPOINT_COUNT}, 3) or (frames, {KEYPOINT_COUNT}, 3) numbers.")
     pose = pose.reshape(-1, KEYPOINT_COUNT, 3).astype(np.float32)
     if not len(pose):
         raise PoseError(f"{path}: holds no frame. Give at least one pose.")

@@ -10,7 +10,6 @@ Pictures are normalised with mean and std of the folder's preprocessor (if it sa
 [0, 1]: for a copy of its weights set `do_normalize` to false.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from xdancer.errors import CheckpointError
 from xdancer.metrics.networks.weights import VALUE_RANGE, check_windows, digest_of
+from xdancer.strict import read_json_file
 
 CLASSIFIER, ENCODER = "VideoMAEForVideoClassification", "VideoMAEModel"
 PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
@@ -88,7 +88,7 @@ def load_videomae(folder: Path, *, device: torch.device | str = "cpu") -> VideoM
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        content = read_json_file(folder / name)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is no VideoMAE folder of transformers ({name}: {error}).") from error
     if not isinstance(content, dict):
