@@ -1,12 +1,14 @@
 """DancePipeline: save, load, refuse, repeat."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from xdancer.checkpoint import read_stage
 from xdancer.errors import CheckpointError, StageMismatchError
 from xdancer.pipelines.dance import DancePipeline, to_pictures, to_tensor
 from xdancer.vqvae.model import VQVAE
@@ -87,8 +89,29 @@ def test_a_stage_of_another_export_is_refused(tiny_models: Path, tmp_path: Path)
 
     torch.manual_seed(5)
     save_model(VQVAE(pipeline.tokenizer.config), tmp_path / "mixed/vqvae")
+    with pytest.raises(CheckpointError, match=r"mixed/vqvae/config.json was changed: its sha256 is [0-9a-f]{12}…, model_index.json has"):
+        DancePipeline.from_pretrained(tmp_path / "mixed")
+    index = json.loads((tmp_path / "mixed/model_index.json").read_text())
+    del index["sha256"]  # as folders were written before they carried hashes
+    (tmp_path / "mixed/model_index.json").write_text(json.dumps(index))
     with pytest.raises(StageMismatchError, match=r"mixed/vqvae is [0-9a-f]{12}, .* names [0-9a-f]{12}"):
         DancePipeline.from_pretrained(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize("name", ["vqvae/config.json", "motion_gpt/model.safetensors", "video_diffusion/config.json"])
+def test_a_changed_byte_is_refused_naming_the_file(tiny_models: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(tiny_models, tmp_path / "model")
+    assert set(json.loads((tmp_path / "model/model_index.json").read_text())["sha256"]) == {
+        f"{stage}/{file}" for stage in ("vqvae", "motion_gpt", "video_diffusion") for file in ("config.json", "model.safetensors")
+    }
+    content = bytearray((tmp_path / "model" / name).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "model" / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"model/{name} was changed: its sha256 is"):
+        DancePipeline.from_pretrained(tmp_path / "model")
+    stage = name.partition("/")[0]
+    with pytest.raises(CheckpointError, match=f"model/{name} was changed"):
+        read_stage(tmp_path / "model", stage)
 
 
 def test_other_folders_are_refused_and_left_alone(tiny_models: Path, tmp_path: Path) -> None:

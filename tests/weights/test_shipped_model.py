@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from xdancer.integrity import INDEX, hashes_of
 from xdancer.media import read_image
 from xdancer.metrics.pose import mean_speed
 from xdancer.pipelines.dance import DancePipeline
@@ -20,6 +21,13 @@ from xdancer.weights import shipped_model, shipped_portrait
 @pytest.fixture(scope="module")
 def pipeline() -> DancePipeline:
     return DancePipeline.from_pretrained(shipped_model())
+
+
+def test_every_file_of_its_stages_is_the_one_that_the_index_names() -> None:
+    folder = shipped_model()
+    recorded = json.loads((folder / INDEX).read_text())["sha256"]
+    assert recorded == {name: value for name, value in hashes_of(folder).items() if "/" in name}
+    assert len(recorded) == 6
 
 
 def test_its_renderer_is_at_most_25_megabytes_and_it_has_a_model_card() -> None:
