@@ -282,6 +282,8 @@ def _read_folder(folder: Path, stage: str) -> tuple[dict[str, Any], dict[str, Te
         check_hashes(folder.parent, [f"{folder.name}/{name}" for name in STAGE_FILES])
         header = read_json_file(folder / "config.json", largest=LARGEST_CONFIG)
         weights = load_file(folder / "model.safetensors")
+        if not isinstance(header, dict):
+            raise ValueError("config.json holds no table")
     except CheckpointError:
         raise
     except FileNotFoundError as error:
@@ -293,7 +295,7 @@ def _read_folder(folder: Path, stage: str) -> tuple[dict[str, Any], dict[str, Te
 
 
 def _check_header(header: Mapping[str, Any], stage: str | None, path: Path) -> None:
-    if header.get("stage") not in STAGES or not isinstance(header.get("config"), Mapping):
+    if str(header.get("stage")) not in STAGES or not isinstance(header.get("config"), Mapping):
         raise CheckpointError(f"{path} does not say which xdancer stage it is. Use a checkpoint that `python train.py fit` wrote.")
     if stage is not None and header["stage"] != stage:
         raise CheckpointError(f"{path} is a checkpoint of stage {header['stage']}, not {stage}. {_recipe(path, stage)}")

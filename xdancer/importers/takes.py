@@ -82,9 +82,12 @@ def _cut(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, NDArray[Any]]
     if unknown:
         raise XDancerError(f"{path} has {', '.join(unknown)} beside positions. {LAYOUTS}")
     positions, starts = arrays["positions"], arrays.get("starts", np.zeros(1, dtype=np.int64))
-    ends = [*starts[1:], len(positions)] if starts.ndim == 1 else []
+    length = len(positions) if positions.ndim else 0
+    ends = [*starts[1:], length] if starts.ndim == 1 and starts.size else []
     if not ends or starts.dtype.kind not in "iu" or starts[0] != 0 or any(end <= start for start, end in zip(starts, ends, strict=True)):
-        raise XDancerError(f"{path}: starts is {starts!s:.60}, needed are first frames, ascending from 0 and below {len(positions)}.")
+        raise XDancerError(
+            f"{path}: starts is {starts!s:.60}, needed are first frames, ascending from 0 and below {len(positions) if positions.ndim else 1}."
+        )
     names = arrays.get("names", np.array([f"take_{number:03d}" for number in range(len(starts))]))
     if names.shape != starts.shape or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
         raise XDancerError(f"{path}: names is {names!s:.60}, needed are {len(starts)} different texts, one for each of starts.")
