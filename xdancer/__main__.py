@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
+    "doctor": ("xdancer.commands.doctor:doctor", "is everything there: versions, GPU, FFmpeg, weights, shards, disk, SLURM"),
     "plan": ("xdancer.commands.plan:plan", "will this training fit the GPU? parameters, memory, operations from the config"),
 }
 
@@ -89,6 +90,12 @@ def gathered(arguments: list[str], flag: str) -> list[str]:
     return [*others, f"{flag}s", json.dumps(values)] if values else others
 
 
+def listed(arguments: list[str], flag: str) -> list[str]:
+    """Words that are no flags become one list under `flag`, as in `xdancer doctor data other/data --deep`."""
+    words = [word for word in arguments if not word.startswith("-")]
+    return [*(word for word in arguments if word.startswith("-")), flag, json.dumps(words)] if words else arguments
+
+
 def missing(error: OSError, arguments: list[str]) -> str | None:
     """What to say of a path that is not there and that the arguments name; None for other errors, such as a lost file of the package."""
     if not isinstance(error, FileNotFoundError) or error.filename is None:
@@ -121,6 +128,7 @@ def run(name: str, arguments: list[str]) -> int:
     if name in LEADING and arguments and not arguments[0].startswith("-"):
         arguments = [LEADING[name], *arguments]
     arguments = gathered(arguments, "--config") if name in ("plan", "cache-latents") else arguments
+    arguments = listed(arguments, "--dirs") if name == "doctor" else arguments
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:

@@ -20,7 +20,7 @@ LARGEST_CONFIG = 2**24
 def hashes_of(folder: Path) -> dict[str, str]:
     """Sha256 of every file below a folder, by its path in it; the index, which holds them, is left out."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / INDEX)
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
 def check_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -42,14 +42,15 @@ def check_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
     if not isinstance(recorded, dict):
         raise CheckpointError(f"{folder / INDEX} is damaged (sha256 is no table). Export the model again: xdancer export.")
     for name in sorted(recorded) if names is None else names:
-        if name in recorded and (found := _sha256(folder / name)) != recorded[name]:
+        if name in recorded and (found := file_sha256(folder / name)) != recorded[name]:
             raise CheckpointError(
                 f"{folder / name} was changed: its sha256 is {found[:12]}…, {INDEX} has {str(recorded[name])[:12]}…. "
                 "Copy the file again, or export the model again: xdancer export."
             )
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

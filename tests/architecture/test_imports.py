@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"application"},
 }
 """Room of the library → rooms it may import besides itself and the open ones; commands and what serves them may import everything."""
-FREE = {"commands", "planning", "demo", "reproduce", "report", "evaluation", "__main__", "__init__"}
+FREE = {"commands", "doctor", "planning", "demo", "reproduce", "report", "evaluation", "__main__", "__init__"}
 """Commands and the rooms behind single commands."""
 APPLICATION = {
     "train.py": {"cli"},

@@ -86,6 +86,12 @@ class ShardReader:
         """What was added to the clips, by member."""
         return self.files.derived
 
+    def size_faults(self) -> list[str]:
+        """Tars of the folder, its own and added ones, whose size is not the one that the index names."""
+        folders = [self.files.tars, *(derived.tars for derived in self.files.derived.values() if derived.tars.remote is None)]
+        found = [(path, size, path.stat().st_size) for tars in folders for path, size in zip(tars.paths, tars.sizes, strict=True)]
+        return [f"{path} has {real:,} bytes, the index says {size:,}" for path, size, real in found if real != size]
+
     def places(self) -> dict[tuple[str, str, str], tuple[int, int]]:
         """(tar name, key, member) → (offset, size) of every member in the index."""
         return {

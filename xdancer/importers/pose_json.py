@@ -207,7 +207,8 @@ def picture_size(value: Any, where: str) -> Size:
     Raises:
         PoseError: anything else.
     """
-    numbers = list(np.atleast_1d(value) if isinstance(value, np.ndarray) else value) if isinstance(value, list | tuple | np.ndarray) else []
+    value = np.atleast_1d(value) if isinstance(value, np.ndarray) else value
+    numbers = list(value) if isinstance(value, list | tuple | np.ndarray) else []
     whole = [isinstance(n, int | float | np.integer | np.floating) and math.isfinite(n) and 1 <= n <= 10**6 and n == int(n) for n in numbers]
     if len(numbers) not in (2, 3) or not all(whole):
         raise PoseError(f"{where}: no size of a picture. Needed are height and width in pixels.")
