@@ -195,8 +195,8 @@ def _command(address: str) -> Iterator[_Body]:
             finally:
                 watch.cancel()
 
+        stream: Any = process.stdout
         try:
-            stream: Any = process.stdout
             yield _Body(read, 0, None)
             code = process.wait(TIMEOUT)
         finally:
@@ -221,7 +221,8 @@ def command_words(address: str) -> list[str]:
         words = shlex.split(address.removeprefix(PIPE))
     except ValueError as error:
         raise ShardError(f"{address}: {error}. Write the command as on a command line.") from error
-    if not words or (signs := _SHELL.intersection(words)):
+    signs = _SHELL.intersection(words)
+    if not words or signs:
         reason = f"{' '.join(sorted(signs))} needs a shell, and the command runs without one" if words else "no command"
         raise ShardError(f"{address}: {reason}. Put it into a script and name that.")
     return words
