@@ -15,13 +15,22 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes with one thread each: together they already fill the cores. What waits when the block ends is cancelled."""
     # spawn: forking a process in which torch or Lightning runs threads can hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
+    with one_thread_each():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile compute with one thread each in numpy and what it calls."""
     before = {name: os.environ.get(name) for name in THREADS}
-    os.environ |= dict.fromkeys(THREADS, "1")  # inherited by the workers, for numpy
+    os.environ |= dict.fromkeys(THREADS, "1")
     try:
-        yield pool
+        yield
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -29,8 +38,8 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _start_worker() -> None:
-    """An interrupt is the parent's to answer; a worker whose parent was killed leaves, too."""
+def start_worker() -> None:
+    """First call of a worker process. An interrupt is the parent's to answer; a worker whose parent was killed leaves, too."""
     import torch
 
     torch.set_num_threads(1)

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "media": {"audio", "pose"},
     "embedded": {"data", "audio", "pose", "media"},
     "importers": {"data", "pose"},
-    "prepare": {"data", "audio", "pose", "media"},
+    "prepare": {"data", "audio", "pose", "media", "report"},
     "metrics": {"pose", "audio"},
     "pipelines": {*STAGES, "audio", "pose", "media", "checkpoint"},
     "checkpoint": STAGES,

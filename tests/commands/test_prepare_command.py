@@ -15,10 +15,11 @@ from xdancer.__main__ import main
 from xdancer.audio import jukebox
 from xdancer.data.shards import ShardReader
 from xdancer.pose.detector import DetectedPose, PoseDetector
-from xdancer.prepare import engine
+from xdancer.prepare import engine, work
 
 NEEDS_MEDIAPIPE = pytest.mark.skipif(find_spec("mediapipe") is None, reason="MediaPipe (extra `pose`) is not installed")
 SMALL = ["--min-seconds", "1", "--max-seconds", "2", "--features", "librosa"]
+HERE = ["--workers", "0"]
 
 
 def scenery(folder: Path, name: str = "scenery.mp4", *, seconds: float = 1.0, sound: bool = True) -> None:
@@ -44,7 +45,9 @@ class Everywhere(PoseDetector):
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_detector", lambda settings: Everywhere())
+    """Of this process: where it is needed, --workers 0 keeps the work here."""
+    for module in (engine, work):
+        monkeypatch.setattr(module, "process_detector", lambda settings, maker: Everywhere())
 
 
 @contextmanager
@@ -99,7 +102,7 @@ def test_overwrite_is_for_shards_alone(tmp_path: Path, capsys: pytest.CaptureFix
     scenery(tmp_path / "videos")
     (tmp_path / "data").mkdir()
     scenery(tmp_path / "data/val", "mine.mp4")
-    line = refused(capsys, tmp_path / "videos", "--out", tmp_path / "data", "--overwrite", *SMALL)
+    line = refused(capsys, tmp_path / "videos", "--out", tmp_path / "data", "--overwrite", *SMALL, *HERE)
     assert "val holds what is no shards (mine.mp4), which is never overwritten. Choose another --out, or move it away." in line
     assert [path.name for path in (tmp_path / "data").rglob("*")] == ["val", "mine.mp4"]
 
@@ -109,18 +112,18 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(tmp_path: Path, 
     videos, out = tmp_path / "videos", tmp_path / "out"
     for number in (0, 1):
         scenery(videos, f"{number}.mp4", seconds=1.0 + 0.1 * number)
-    flags = ["--split", "frames", "-W", "64", "-H", "112", "--min-person", "32", *SMALL]
+    flags = ["--split", "frames", "-W", "64", "-H", "112", "--min-person", "32", *SMALL, *HERE]
     assert main(["prepare", str(videos), "--out", str(tmp_path / "sizes"), "--keep-work", *flags]) == 0
-    clip = max(path.stat().st_size for path in (tmp_path / "sizes/.work").iterdir())
+    clip = max(path.stat().st_size for path in (tmp_path / "sizes/.work").glob("*.npz"))
     with largest_file(clip // 2):
         assert "npz: cannot be written (File too large)" in refused(capsys, videos, "--out", out, *flags)
-    assert list((out / ".work").iterdir()) == []
+    assert list((out / ".work").glob("*.npz")) == []
     with largest_file(clip * 5 // 4):  # the clips have room, a tar of two has not
         assert "Cannot write shards to" in refused(capsys, videos, "--out", out, *flags)
     assert [path.name for path in out.iterdir()] == [".work"]
     assert main(["prepare", str(videos), "--out", str(out), *flags]) == 0
     assert main(["shards", "verify", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["report.json", "test", "train", "val"]
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "test", "train", "val"]
 
 
 @pytest.mark.usefixtures("everywhere")

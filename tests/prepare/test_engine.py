@@ -11,7 +11,7 @@ import pytest
 
 from xdancer.data.shards import ShardReader
 from xdancer.errors import XDancerError
-from xdancer.prepare import PrepareSettings, engine, prepare_videos
+from xdancer.prepare import Execution, PrepareSettings, SplitChoice, cache, prepare_videos, work
 from xdancer.prepare.clip import prepare_clip
 from xdancer.types import ClipSample
 
@@ -34,7 +34,7 @@ def folder(video: Callable[..., Path]) -> Path:
 
 def test_one_line_per_bad_video_and_the_rest_goes_on(folder: Path, tmp_path: Path, detector: Any) -> None:
     out = tmp_path / "out"
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[str, int, int, str]] = []
     report = prepare_videos(folder, out, SETTINGS, detector=detector, progress=lambda *step: seen.append(step))
     reasons = {video.video: video.reasons for video in report.videos}
     assert "pictures are there. The file is cut off" in reasons["damaged.mp4"][0]
@@ -61,22 +61,22 @@ def test_one_line_per_bad_video_and_the_rest_goes_on(folder: Path, tmp_path: Pat
     assert clip.mask is not None
     assert clip.audio is not None
     assert not (out / ".work").exists()
-    assert sorted(path.name for path in out.iterdir()) == ["report.json", "train", "val"]
+    assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json", "train", "val"]
 
 
 def test_again_does_nothing_and_other_settings_are_refused(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
     folder, out = video("a.mp4", 1.5).parent, tmp_path / "out"
-    first = prepare_videos(folder, out, SETTINGS, detector=detector, split="frames")
+    first = prepare_videos(folder, out, SETTINGS, detector=detector, split=SplitChoice("frames"))
     assert first.clips == {"train": 1, "val": 1, "test": 1}
     looked = detector.looked_at
-    again = prepare_videos(folder, out, SETTINGS, detector=detector, split="frames")
+    again = prepare_videos(folder, out, SETTINGS, detector=detector, split=SplitChoice("frames"))
     assert again.finished_before
     assert again.videos == first.videos
     assert detector.looked_at == looked
     with pytest.raises(XDancerError, match=r"already holds train, val, test .*--overwrite"):
-        prepare_videos(folder, out, SETTINGS, detector=detector, split="song")
+        prepare_videos(folder, out, SETTINGS, detector=detector, split=SplitChoice("song"))
     assert detector.looked_at == looked
-    report = prepare_videos(folder, out, SETTINGS, detector=detector, split="song", overwrite=True)
+    report = prepare_videos(folder, out, SETTINGS, detector=detector, split=SplitChoice("song"), overwrite=True)
     assert report.clips == {"train": 1}
     assert not (out / "val").exists()
 
@@ -85,8 +85,8 @@ def test_interrupted_work_is_continued(video: Callable[..., Path], tmp_path: Pat
     video("a.mp4", 1.5)
     folder, out = video("b.mp4", 1.2).parent, tmp_path / "out"
 
-    def stop(what: str, done: int, total: int) -> None:
-        if done == 1:
+    def stop(what: str, done: int, total: int, remark: str) -> None:
+        if what == "clips" and done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -96,7 +96,7 @@ def test_interrupted_work_is_continued(video: Callable[..., Path], tmp_path: Pat
     report = prepare_videos(folder, out, SETTINGS, detector=detector, keep_work=True)
     assert detector.looked_at == looked + 29
     assert report.accepted == 2
-    assert len(list((out / ".work").iterdir())) == 2
+    assert len(list((out / ".work").glob("*.npz"))) == 2
     video("c.mp4", 1.0)
     looked = detector.looked_at
     prepare_videos(folder, out, SETTINGS, detector=detector, overwrite=True)
@@ -158,7 +158,7 @@ def test_a_clip_that_shards_refuse_costs_one_video(
         sample = prepare_clip(cut, settings, finder)
         return sample if cut.source.name == "b.mp4" else replace(sample, features={"librosa": sample.features["librosa"] * np.float64(value)})
 
-    monkeypatch.setattr(engine, "prepare_clip", spoiled)
+    monkeypatch.setattr(work, "prepare_clip", spoiled)
     report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
     assert "'librosa' does not fit float32" in report.videos[0].reasons[0]
     assert report.accepted == 1
@@ -200,18 +200,18 @@ def test_another_licence_is_other_output(video: Callable[..., Path], tmp_path: P
 def test_a_full_disk_keeps_the_finished(video: Callable[..., Path], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     video("a.mp4", 1.5)
     folder, out = video("b.mp4", 1.2).parent, tmp_path / "out"
-    save, calls = np.savez, []
+    save, calls = cache.write_bytes, []
 
-    def full(*arguments: Any, **arrays: Any) -> None:
-        calls.append(1)
+    def full(path: Path, content: bytes) -> None:
+        calls.extend([path] * (path.suffix == ".npz"))
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
-        save(*arguments, **arrays)
+        save(path, content)
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(cache, "write_bytes", full)
     with pytest.raises(XDancerError, match="No space left on device"):
         prepare_videos(folder, out, SETTINGS, detector=detector)
-    assert len(list((out / ".work").iterdir())) == 1
+    assert len(list((out / ".work").glob("*.npz"))) == 1
     assert prepare_videos(folder, out, SETTINGS, detector=detector).accepted == 2
 
 
@@ -220,5 +220,11 @@ def test_wrong_places_and_numbers(video: Callable[..., Path], tmp_path: Path, de
     (tmp_path / "file").write_text("x")
     with pytest.raises(XDancerError, match="file: cannot be used as a folder"):
         prepare_videos(folder, tmp_path / "file", SETTINGS, detector=detector)
-    with pytest.raises(XDancerError, match="--workers 0"):
-        prepare_videos(folder, tmp_path / "out", replace(SETTINGS, device="cpu"), detector=detector, workers=0)
+    with pytest.raises(XDancerError, match="--workers -1"):
+        Execution(workers=-1)
+    with pytest.raises(XDancerError, match="--clip-timeout 0"):
+        Execution(clip_timeout=0.0)
+    with pytest.raises(XDancerError, match="--ray-address auto: belongs to --engine ray"):
+        Execution(ray_address="auto")
+    with pytest.raises(XDancerError, match="--workers 0 --engine ray"):
+        Execution(workers=0, engine="ray")

@@ -10,7 +10,7 @@ import pytest
 
 from xdancer.data.shards import ShardReader
 from xdancer.errors import XDancerError
-from xdancer.prepare import PrepareSettings, prepare_videos
+from xdancer.prepare import PrepareSettings, SplitChoice, prepare_videos
 from xdancer.prepare.output import check_output, refuse_overlap
 
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
@@ -28,8 +28,8 @@ def state(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in visible}
 
 
-def stop_at(step: str) -> Callable[[str, int, int], None]:
-    def progress(what: str, done: int, total: int) -> None:
+def stop_at(step: str) -> Callable[[str, int, int, str], None]:
+    def progress(what: str, done: int, total: int, remark: str) -> None:
         if what == step:
             raise KeyboardInterrupt
 
@@ -50,18 +50,18 @@ def test_interrupted_while_overwriting_keeps_the_old(folder: Path, tmp_path: Pat
     out = tmp_path / "out"
     prepare_videos(folder, out, SETTINGS, detector=detector)
     before = state(out)
-    again: dict[str, Any] = {"detector": detector, "split": "frames", "overwrite": True}
+    again: dict[str, Any] = {"detector": detector, "split": SplitChoice("frames"), "overwrite": True}
     with pytest.raises(KeyboardInterrupt):
         prepare_videos(folder, out, SETTINGS, **again, progress=stop_at("write test"))
     assert state(out) == before
     assert prepare_videos(folder, out, SETTINGS, **again).clips == {"train": 2, "val": 2, "test": 2}
 
 
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(7))
 def test_killed_between_two_renames(folder: Path, tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """From three splits to two: old ones aside, new ones in place, the report last."""
     out = tmp_path / "out"
-    prepare_videos(folder, out, SETTINGS, detector=detector, split="frames", keep_work=True)
+    prepare_videos(folder, out, SETTINGS, detector=detector, split=SplitChoice("frames"), keep_work=True)
     replace, calls = os.replace, []
 
     def killed(source: Path, target: Path) -> None:
@@ -77,7 +77,7 @@ def test_killed_between_two_renames(folder: Path, tmp_path: Path, detector: Any,
             prepare_videos(folder, out, SETTINGS, detector=detector, overwrite=True)
     report = prepare_videos(folder, out, SETTINGS, detector=detector)  # no --overwrite: the new splits were complete
     assert report.finished_before
-    assert sorted(path.name for path in out.iterdir() if path.name != ".work") == ["report.json", "train", "val"]
+    assert sorted(path.name for path in out.iterdir() if path.name != ".work") == ["report.html", "report.json", "train", "val"]
     assert [len(ShardReader(out / name)) for name in ("train", "val")] == [1, 1]
     assert json.loads((out / "report.json").read_text())["clips"] == {"train": 1, "val": 1}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from xdancer.device import DeviceName, Precision
 from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
-from xdancer.prepare import PrepareReport, PrepareSettings, prepare_videos
+from xdancer.prepare import Execution, Part, PartReport, PrepareReport, PrepareSettings, SplitChoice, prepare_part, prepare_videos
+from xdancer.prepare.execution import EngineName
 from xdancer.prepare.settings import SplitMode
 from xdancer.progress import Steps
 
@@ -31,15 +32,20 @@ def prepare(
     person_weights: Path | None = None,
     device: DeviceName = "auto",
     precision: Precision = "fp32",
-    workers: int = 1,
+    workers: int | None = None,
+    part: str | None = None,
+    engine: EngineName = "local",
+    ray_address: str | None = None,
+    clip_timeout: float = 1800.0,
+    retry_quarantined: bool = False,
     licence: str = "unstated",
     overwrite: bool = False,
     keep_work: bool = False,
-) -> PrepareReport:
+) -> PrepareReport | PartReport:
     """Turn dance videos with their sound into training shards: person-centred 30 fps clips, 60 keypoints, music features.
 
-    Writes OUT/train, OUT/val, OUT/test and OUT/report.json. A video without a person, without sound, too short or damaged is left out with a
-    reason. Interrupted, the same command continues.
+    Writes OUT/train, OUT/val, OUT/test, OUT/report.json and OUT/report.html. A video without a person, without sound, too short or damaged is
+    left out with a reason. Interrupted, the same command continues.
 
     Args:
         videos: folder with dance videos, one dancer each; searched with its sub-folders.
@@ -61,7 +67,12 @@ def prepare(
         person_weights: local ONNX file of the YOLOX person detector.
         device: where dwpose, rtmw and jukebox compute; MediaPipe, librosa and musicnn compute on the CPU.
         precision: only fp32.
-        workers: clips made at the same time.
+        workers: clips made at the same time; one per usable core if not given (one if they compute on a GPU), 0 works in this process.
+        part: I/N with I from 0 on makes the clips of one share of the videos, in OUT; `xdancer shards merge` joins all N of them.
+        engine: `local` works on this machine, `ray` on a Ray cluster (extra `ray`).
+        ray_address: of a running cluster, such as auto or HOST:6379; without it Ray starts on this machine.
+        clip_timeout: seconds after which a clip's worker counts as hanging and is ended.
+        retry_quarantined: try videos again that are listed in OUT/quarantine.json because each cost two workers.
         licence: terms of the videos, kept in the manifests; another licence is other output.
         overwrite: replace shards that are in OUT; other files there are refused.
         keep_work: keep finished clips in OUT/.work, so that a later run with more videos makes only the new ones.
@@ -77,15 +88,41 @@ def prepare(
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
     )  # fmt: skip
     print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
+    execution = Execution(workers, engine, ray_address, clip_timeout)
+    choice, share = SplitChoice(split, val, test), None if part is None else Part.parse(part)
+    if share is not None:
+        _refuse_with_part(overwrite=overwrite, keep_work=keep_work)
+        with Steps() as steps:
+            made = prepare_part(
+                videos, out, share, settings, groups=groups, split=choice, licence=licence, execution=execution,
+                retry_quarantined=retry_quarantined, progress=steps,
+            )  # fmt: skip
+        print(f"{made.line}\nWhen all {share.count} parts are finished: xdancer shards merge {out} --out {out}")
+        return made
     with Steps() as steps:
         report = prepare_videos(
-            videos, out, settings, groups=groups, split=split, val=val, test=test, licence=licence, workers=workers, overwrite=overwrite,
-            keep_work=keep_work, progress=steps,
+            videos, out, settings, groups=groups, split=choice, licence=licence, execution=execution, overwrite=overwrite, keep_work=keep_work,
+            retry_quarantined=retry_quarantined, progress=steps,
         )  # fmt: skip
+    show_report(report, out)
+    return report
+
+
+def show_report(report: PrepareReport, out: Path) -> None:
+    """Prints what was accepted and left out, and the next step."""
     for line in report.lines():
         print(line)
     if report.finished_before:
         print(f"{out} was finished before; nothing was done.")
     else:
-        print(f"Used {report.detector} on {report.device}, {report.precision}, {report.seconds_spent:.0f} s. Next: xdancer shards verify {out}")
-    return report
+        print(
+            f"Used {report.detector} on {report.device}, {report.precision}, {report.seconds_spent:.0f} s. Pictures and distributions: "
+            f"{out / 'report.html'}. Next: xdancer shards verify {out}"
+        )
+
+
+def _refuse_with_part(*, overwrite: bool, keep_work: bool) -> None:
+    if overwrite:
+        raise XDancerError("--overwrite --part: a part replaces no shards. Give --overwrite to `xdancer shards merge`.")
+    if keep_work:
+        raise XDancerError("--keep-work --part: a part is nothing but finished work, which stays. Leave --keep-work out.")

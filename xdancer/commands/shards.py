@@ -1,4 +1,4 @@
-"""`xdancer shards verify DIR` and `xdancer shards show DIR KEY`: are the shards sound, and what is in them."""
+"""`xdancer shards verify DIR`, `show DIR KEY` and `merge PARTS…`: are shards sound, what is in them, and joining parts of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xdancer.data.shards import ShardReader, VerifyReport
+    from xdancer.prepare import PrepareReport
 
 LISTED = 20
 """Problems that are printed; the rest is counted."""
@@ -80,7 +81,28 @@ def show(dir: Path, key: str, out: Path | None = None) -> Path:
     return out
 
 
-shards = {"verify": verify, "show": show}
+def merge(parts: list[Path], *, out: Path = Path("data"), overwrite: bool = False) -> "PrepareReport":
+    """Join what `xdancer prepare … --part I/N` made on several machines into OUT/train, OUT/val and OUT/test, equal to what one machine writes.
+
+    Args:
+        parts: folders of the parts, or a folder that holds them.
+        out: folder for the shards; may be the one that holds the parts.
+        overwrite: replace shards that are in OUT; other files there are refused.
+
+    Raises:
+        XDancerError: a part is missing, unfinished, there twice or of another job.
+    """
+    from xdancer.commands.prepare import show_report
+    from xdancer.prepare import merge_parts
+    from xdancer.progress import Steps
+
+    with Steps() as steps:
+        report = merge_parts(parts, out, overwrite=overwrite, progress=steps)
+    show_report(report, out)
+    return report
+
+
+shards = {"verify": verify, "show": show, "merge": merge}
 
 
 def _find(folder: Path, key: str) -> "tuple[ShardReader, int]":

@@ -1,34 +1,27 @@
-"""A folder of videos → shards: plan the cuts, make each clip once (on several processes if asked), write the splits."""
+"""A folder of videos → shards: plan the cuts, make each clip once, write the splits; or make one part of the clips, for merging later."""
 
-import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from xdancer import media
-from xdancer.audio.encoder import feature_table
-from xdancer.data.shards import ShardWriter
-from xdancer.data.writer import encode_sample
-from xdancer.errors import MediaError, XDancerError
-from xdancer.pose.detector import PoseDetector, make_detector
-from xdancer.prepare.cache import ClipCache
-from xdancer.prepare.clip import of_source, prepare_clip
-from xdancer.prepare.output import check_output, refuse_overlap, staged
-from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted
-from xdancer.prepare.settings import PrepareSettings, SplitMode
-from xdancer.prepare.sources import Cut, Source, find_videos, plan_cuts
-from xdancer.prepare.split import assign_splits
-from xdancer.types import FPS
-from xdancer.workers import worker_pool
+from xdancer.device import select_device
+from xdancer.pose.detector import PoseDetector
+from xdancer.prepare.assemble import assemble
+from xdancer.prepare.cache import ClipCache, Plan, Rejection
+from xdancer.prepare.execution import Execution, Progress, Run
+from xdancer.prepare.job import CutRecord, Job, SplitChoice, VideoRecord, describe_job
+from xdancer.prepare.output import check_output, refuse_overlap
+from xdancer.prepare.parts import Part, PartReport, begin_part, part_folder
+from xdancer.prepare.quarantine import Quarantine
+from xdancer.prepare.report import PrepareReport
+from xdancer.prepare.settings import PrepareSettings
+from xdancer.prepare.sources import Source, find_videos
+from xdancer.prepare.tasks import Casualty, Task
+from xdancer.prepare.work import DetectorMaker, make_clip, plan_video, process_detector
 
-Progress = Callable[[str, int, int], None]
-Outcome = int | str
-"""Of a cut: the frames of its finished clip, or why there is none."""
 WORK = ".work"
 
 
@@ -38,166 +31,198 @@ def prepare_videos(
     settings: PrepareSettings = PrepareSettings(),
     *,
     groups: Path | None = None,
-    split: SplitMode = "song",
-    val: float = 0.1,
-    test: float = 0.1,
+    split: SplitChoice = SplitChoice(),
     licence: str = "unstated",
-    workers: int = 1,
+    execution: Execution = Execution(),
     overwrite: bool = False,
     keep_work: bool = False,
-    detector: PoseDetector | None = None,
+    retry_quarantined: bool = False,
+    detector: PoseDetector | DetectorMaker | None = None,
     progress: Progress | None = None,
 ) -> PrepareReport:
-    """Write `out/{train,val,test}` and `out/report.json`, all of them or none.
+    """Write `out/{train,val,test}`, `out/report.json` and `out/report.html`, all of them or none.
 
     Interrupted and started again, finished clips are taken from `out/.work`, which is removed at the end unless `keep_work`. Started again on
-    finished output of the same videos and settings it does nothing; other output is refused unless `overwrite`. A `detector` given from Python
-    works in this process, on one worker.
+    finished output of the same videos and settings it does nothing; other output is refused unless `overwrite`. A video that costs a worker
+    process twice is listed in `out/quarantine.json` and left out from then on, unless `retry_quarantined`.
+
+    A `detector` given from Python works in this process, on one worker; a function that makes one (of a module, so that it can be pickled)
+    is called in every worker.
 
     Raises:
         XDancerError: nothing usable in the folder, output in the way, wrong settings, or the disk is full.
         MissingPackageError: the detector's package is not installed.
     """
-    started = time.monotonic()
-    if workers < 1:
-        raise XDancerError(f"--workers {workers}: at least 1.")
+    began = time.monotonic()
     refuse_overlap(videos, out)
-    sources = find_videos(videos, groups)
-    assign_splits({}, split, val=val, test=test)  # wrong shares are refused before the work
-    features = feature_table(settings.features, device=settings.device)
-    finder = _detector(settings) if detector is None else detector
-    digest = settings.digest(f"{finder.name} {finder.version} {features}")
-    fingerprint = _fingerprint(sources, digest, f"{split} {val} {test}" if split == "song" else split, licence)
-    finished = check_output(out, fingerprint, overwrite=overwrite)
+    execution, maker = _workplace(execution, detector)
+    settings, sources = _found_anywhere(settings, find_videos(videos, groups))
+    job = describe_job(sources, settings, process_detector(settings, maker), split, licence)
+    quarantine = Quarantine(out)
+    again = retry_quarantined and len(quarantine) > 0
+    finished = check_output(out, job.fingerprint, overwrite=overwrite, again=again)
     if finished is not None:
         return replace(finished, finished_before=True)
-    cache = ClipCache(out / WORK, digest)
-    originals = {source.digest: source for source in reversed(sources)}  # the first of equal files
-    plans = {source.name: _plan(source, originals[source.digest], settings) for source in sources}
-    cuts = {cut.key: cut for plan, _ in plans.values() for cut in plan}
-    outcomes = _make_clips(
-        list(cuts.values()), settings, cache, workers=1 if detector is not None else workers, detector=finder, progress=progress
-    )
-    songs = {key: cut.source.song for key, cut in cuts.items() if isinstance(outcomes[key], int)}
-    split_keys = assign_splits(songs, split, val=val, test=test)
-    reports = tuple(_video_report(source, *plans[source.name], outcomes, split_keys) for source in sources)
-    if not songs:
-        raise nothing_accepted(reports, videos)
-    with staged(out) as folder:
-        for name, keys in split_keys.items():
-            with ShardWriter(folder / name, split=name, features=features, licence=licence, notes={"split_by": split}) as writer:
-                for number, key in enumerate(keys, start=1):
-                    writer.write(of_source(cache.load(key), cuts[key].source))
-                    _tell(progress, f"write {name}", number, len(keys))
-        report = PrepareReport(
-            reports, f"{finder.name} {finder.version}", finder.device, "fp32", asdict(settings), fingerprint,
-            {name: len(keys) for name, keys in split_keys.items()}, round(time.monotonic() - started, 1),
-        )  # fmt: skip
-        report.write(folder)
+    if again:
+        quarantine.release()
+    cache = ClipCache(out / WORK, job.settings_digest)
+    records = make_clips(sources, settings, cache, quarantine, execution, maker=maker, gpu=_on_gpu(job, settings), progress=progress)
+    report = assemble(out, job, records, lambda digest: cache, began=began, progress=progress)
     if not keep_work:
         shutil.rmtree(out / WORK, ignore_errors=True)
     return report
 
 
-def _tell(progress: Progress | None, what: str, done: int, total: int) -> None:
-    if progress is not None:
-        progress(what, done, total)
+def prepare_part(
+    videos: Path,
+    out: Path,
+    part: Part,
+    settings: PrepareSettings = PrepareSettings(),
+    *,
+    groups: Path | None = None,
+    split: SplitChoice = SplitChoice(),
+    licence: str = "unstated",
+    execution: Execution = Execution(),
+    retry_quarantined: bool = False,
+    detector: PoseDetector | DetectorMaker | None = None,
+    progress: Progress | None = None,
+) -> PartReport:
+    """Make the clips of one share of the videos, in `out/part-00003-of-00016`; `merge_parts` joins all of them into what one machine writes.
+
+    A video belongs to the share that the hash of its content names. Arguments and errors as for `prepare_videos`.
+    """
+    execution, maker = _workplace(execution, detector)
+    settings, sources = _found_anywhere(settings, find_videos(videos, groups))
+    job = describe_job(sources, settings, process_detector(settings, maker), split, licence)
+    folder = part_folder(out, part)
+    own = [source for source in sources if part.holds(source.digest)]
+    quarantine = Quarantine(folder)
+    if retry_quarantined:
+        quarantine.release()
+    cache = ClipCache(folder, job.settings_digest)
+    with begin_part(folder, part, job) as finish:
+        return finish(make_clips(own, settings, cache, quarantine, execution, maker=maker, gpu=_on_gpu(job, settings), progress=progress))
 
 
-def _fingerprint(sources: Sequence[Source], settings_digest: str, split: str, licence: str) -> str:
-    rows = [f"{source.name} {source.song} {source.digest}" for source in sources]
-    return hashlib.sha256("\n".join([*rows, settings_digest, split, licence]).encode()).hexdigest()[:16]
+def make_clips(
+    sources: Sequence[Source],
+    settings: PrepareSettings,
+    cache: ClipCache,
+    quarantine: Quarantine,
+    execution: Execution,
+    *,
+    maker: DetectorMaker | None = None,
+    gpu: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, VideoRecord]:
+    """By name of the video, what became of it; only what is not in the cache is computed."""
+    originals = {source.digest: source for source in reversed(sources)}  # the first of equal files
+    tell = _Teller(progress, quarantine)
+    with execution.open(gpu=gpu) as run:
+        plans = _plan([source for source in sources if originals[source.digest] is source], settings, cache, quarantine, run, tell)
+        outcomes = _cut(plans, settings, cache, quarantine, run, tell, maker)
+    return {source.name: _record(source, originals[source.digest], plans, outcomes, quarantine) for source in sources}
 
 
-def _plan(source: Source, original: Source, settings: PrepareSettings) -> tuple[list[Cut], tuple[list[str], list[str]]]:
-    """The cuts of a video, or why there are none; and notes on what looks odd. A copy of another video would leak between splits."""
-    if original is not source:
-        return [], ([f"same file as {original.name}"], [])
-    try:
-        info = media.probe(source.path)
-    except MediaError as error:
-        return [], ([_reason(error, source)], [])
-    duration = info.duration if settings.source_fps is None else info.frames / settings.source_fps
-    if not info.has_audio:
-        return [], (["no sound"], [])
-    cuts = plan_cuts(source, duration, settings)
-    notes = [] if 10 <= info.fps <= 125 else [f"{info.fps:.3g} frames per second: if the container lies, pass --source-fps"]
-    return cuts, ([] if cuts else [f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}"], notes)
+def _workplace(execution: Execution, detector: PoseDetector | DetectorMaker | None) -> tuple[Execution, DetectorMaker | None]:
+    """A finished detector cannot travel: it works here."""
+    if detector is None or isinstance(detector, type) or not hasattr(detector, "track"):
+        return execution, detector  # type: ignore[return-value]  # a class is a function that makes one
+    return replace(execution, workers=0, engine="local", ray_address=None), lambda: detector  # type: ignore[return-value]
 
 
-def _make_clips(
-    cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, *, workers: int, detector: PoseDetector, progress: Progress | None
-) -> dict[str, Outcome]:
-    """By key; only clips that are not finished yet are made."""
-    outcomes: dict[str, Outcome] = {cut.key: frames for cut in cuts if (frames := cache.frames(cut.key)) is not None}
-    todo = [cut for cut in cuts if cut.key not in outcomes]
+def _found_anywhere(settings: PrepareSettings, sources: Sequence[Source]) -> tuple[PrepareSettings, list[Source]]:
+    """With whole paths: a worker may have another working folder."""
+    weights = {name: path and path.absolute() for name in ("pose_weights", "person_weights") for path in [getattr(settings, name)]}
+    return replace(settings, **weights), [replace(source, path=source.path.absolute()) for source in sources]
+
+
+def _on_gpu(job: Job, settings: PrepareSettings) -> bool:
+    """Whether workers compute on a GPU: then one of them fills it."""
+    return not job.device.lower().startswith("cpu") or ("jukebox" in settings.features and select_device(settings.device).type != "cpu")
+
+
+def _plan(
+    sources: Sequence[Source], settings: PrepareSettings, cache: ClipCache, quarantine: Quarantine, run: Run, tell: "_Teller"
+) -> dict[str, Plan]:
+    """The cuts of each video, by digest."""
+    plans = {source.digest: plan for source in sources if (plan := cache.plan(source)) is not None}
+    todo = {source.digest: source for source in sources if source.digest not in plans and source.digest not in quarantine.reasons}
+    tasks = [Task(digest, digest, plan_video, (source, settings)) for digest, source in todo.items()]
+    with closing(run(tasks)) as results:
+        for number, (task, plan) in enumerate(results, start=1):
+            if isinstance(plan, Casualty):
+                quarantine.add(todo[task.key], plan.reason)
+            else:
+                plans[task.key] = plan
+                cache.store_plan(todo[task.key], plan)
+            tell("plan", number, len(tasks))
+    return plans
+
+
+def _cut(
+    plans: dict[str, Plan],
+    settings: PrepareSettings,
+    cache: ClipCache,
+    quarantine: Quarantine,
+    run: Run,
+    tell: "_Teller",
+    maker: DetectorMaker | None,
+) -> dict[str, int | Rejection]:
+    """What became of each cut, by key: frames of its clip, or why there is none."""
+    cuts = {cut.key: cut for digest, plan in plans.items() if digest not in quarantine.reasons for cut in plan.cuts}
+    outcomes = {key: outcome for key in cuts if (outcome := cache.outcome(key)) is not None}
+    tell.count(outcomes)
     if cuts:
-        _tell(progress, "clips", len(outcomes), len(cuts))
-    for key, outcome in _outcomes(todo, settings, cache, workers, detector):
-        outcomes[key] = outcome
-        _tell(progress, "clips", len(outcomes), len(cuts))
+        tell("clips", len(outcomes), len(cuts))
+    tasks = [Task(key, cut.source.digest, make_clip, (cut, settings, maker)) for key, cut in cuts.items() if key not in outcomes]
+    done = len(outcomes)
+    with closing(run(tasks)) as results:
+        for task, made in results:
+            if isinstance(made, Casualty):
+                quarantine.add(cuts[task.key].source, f"{made.reason} ({task.key})")
+            else:
+                cache.store(task.key, made)
+                outcome = made if isinstance(made, Rejection) else cache.outcome(task.key)
+                assert outcome is not None, f"{task.key}: stored and not readable"
+                outcomes[task.key] = outcome
+                tell.count({task.key: outcome})
+            done += 1
+            tell("clips", done, len(cuts))
     return outcomes
 
 
-def _outcomes(
-    cuts: Sequence[Cut], settings: PrepareSettings, cache: ClipCache, workers: int, detector: PoseDetector
-) -> Iterator[tuple[str, Outcome]]:
-    if workers == 1 or len(cuts) < 2:
-        for cut in cuts:
-            yield cut.key, _make_clip(cut, settings, cache, detector)
-        return
-    with worker_pool(min(workers, len(cuts))) as pool:
-        try:
-            keys = {pool.submit(_make_clip_alone, cut, settings, cache): cut.key for cut in cuts}
-            for future in as_completed(keys):
-                yield keys[future], future.result()
-        except BrokenProcessPool as error:
-            raise XDancerError(
-                "A worker process was killed (out of memory?). Finished clips are kept: start again with fewer --workers."
-            ) from error
+def _record(
+    source: Source, original: Source, plans: dict[str, Plan], outcomes: dict[str, int | Rejection], quarantine: Quarantine
+) -> VideoRecord:
+    """A copy of another video would leak between splits; a video in quarantine gives nothing."""
+    if original is not source:
+        return VideoRecord(source.name, reasons=(f"same file as {original.name}",))
+    if source.digest in quarantine.reasons:
+        return VideoRecord(source.name, quarantined=quarantine.reasons[source.digest])
+    plan = plans[source.digest]
+    cuts = []
+    for cut in plan.cuts:
+        outcome = outcomes[cut.key]
+        made = {"frames": outcome} if isinstance(outcome, int) else {"reason": outcome.reason}
+        cuts.append(CutRecord(cut.key, cut.start, cut.stop, **made))
+    return VideoRecord(source.name, tuple(cuts), plan.reasons, plan.notes)
 
 
-@lru_cache(maxsize=1)
-def _detector(settings: PrepareSettings) -> PoseDetector:
-    return make_detector(settings.detector, device=settings.device, pose_weights=settings.pose_weights, person_weights=settings.person_weights)
+class _Teller:
+    """Progress with how many clips were accepted, left out and quarantined so far."""
 
+    def __init__(self, progress: Progress | None, quarantine: Quarantine) -> None:
+        self.progress, self.quarantine = progress, quarantine
+        self.accepted = self.left_out = 0
 
-def _make_clip_alone(cut: Cut, settings: PrepareSettings, cache: ClipCache) -> Outcome:
-    """In a worker process, with that process's own detector."""
-    return _make_clip(cut, settings, cache, _detector(settings))
+    def count(self, outcomes: dict[str, int | Rejection]) -> None:
+        accepted = sum(isinstance(outcome, int) for outcome in outcomes.values())
+        self.accepted += accepted
+        self.left_out += len(outcomes) - accepted
 
-
-def _make_clip(cut: Cut, settings: PrepareSettings, cache: ClipCache, detector: PoseDetector) -> Outcome:
-    features = feature_table(settings.features, device=settings.device)
-    try:
-        sample = prepare_clip(cut, settings, detector)
-        encode_sample(sample, features)  # what shards would refuse is refused now
-    except XDancerError as error:
-        return _reason(error, cut.source)
-    except Exception as error:  # one odd video must not cost a night's work; the report names it
-        return f"unexpected {type(error).__name__}: {str(error)[:200]}"
-    cache.store(sample)
-    return sample.frames
-
-
-def _reason(error: XDancerError, source: Source) -> str:
-    return str(error).removeprefix(f"{source.path}: ").rstrip(".")
-
-
-def _video_report(
-    source: Source,
-    cuts: Sequence[Cut],
-    remarks: tuple[list[str], list[str]],
-    outcomes: Mapping[str, Outcome],
-    splits: Mapping[str, Sequence[str]],
-) -> VideoReport:
-    frames = {cut.key: outcome for cut in cuts if isinstance(outcome := outcomes[cut.key], int)}
-    reasons = list(remarks[0])
-    for cut in cuts:
-        if cut.key not in frames:
-            place = f" ({cut.start:.0f}–{cut.stop:.0f} s)" if len(cuts) > 1 else ""
-            reasons.append(f"{outcomes[cut.key]}{place}")
-    return VideoReport(
-        source.name, source.song, tuple(frames), round(sum(frames.values()) / FPS, 3),
-        tuple(name for name, keys in splits.items() if set(frames) & set(keys)), tuple(dict.fromkeys(reasons)), tuple(remarks[1]),
-    )  # fmt: skip
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            counts = [f"{self.accepted} accepted", f"{self.left_out} left out"] if what == "clips" else []
+            counts += [f"{len(self.quarantine)} quarantined"] if len(self.quarantine) else []
+            self.progress(what, done, total, ", ".join(counts))

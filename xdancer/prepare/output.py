@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xdancer.data.manifest import check_replaceable
 from xdancer.errors import XDancerError
-from xdancer.prepare.report import REPORT, PrepareReport, read_report
+from xdancer.prepare.report import PAGE, REPORT, PrepareReport, read_report
 from xdancer.prepare.split import SPLITS
 
 STAGING = ".new"
@@ -31,8 +31,14 @@ def refuse_overlap(videos: Path, out: Path) -> None:
             )
 
 
-def check_output(out: Path, fingerprint: str, *, overwrite: bool) -> PrepareReport | None:
+def check_output(out: Path, fingerprint: str, *, overwrite: bool, again: bool = False) -> PrepareReport | None:
     """The report of an equal finished run, or None if there is work to do. What an interruption left unfinished is put right first.
+
+    Args:
+        out: the data set's folder.
+        fingerprint: of the run that is asked for.
+        overwrite: other shards may be replaced.
+        again: an equal run is not taken as finished: its shards may be replaced.
 
     Raises:
         XDancerError: other output is in the way, or files that are no shards (those `overwrite` does not touch either).
@@ -48,7 +54,7 @@ def check_output(out: Path, fingerprint: str, *, overwrite: bool) -> PrepareRepo
     earlier = read_report(out)
     if taken and not overwrite:
         if earlier is not None and earlier.fingerprint == fingerprint and all(name in taken for name in earlier.clips):
-            return earlier
+            return None if again else earlier
         raise XDancerError(
             f"--out {out}: already holds {', '.join(taken)} of other videos, settings or licence. Choose another --out; "
             "--overwrite replaces these shards."
@@ -90,5 +96,7 @@ def _publish(out: Path) -> None:
     for name in report.clips:
         if (staging / name).is_dir():
             os.replace(staging / name, out / name)
+    if (staging / PAGE).is_file():
+        os.replace(staging / PAGE, out / PAGE)
     os.replace(staging / REPORT, out / REPORT)
     shutil.rmtree(staging, ignore_errors=True)

@@ -9,7 +9,9 @@ from typing import Any
 from xdancer.errors import XDancerError
 from xdancer.files import write_text
 
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
+LISTED = 200
+"""Videos that are printed."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,16 @@ class VideoReport:
     splits: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    quarantined: str = ""
+    """Why it was put in quarantine."""
 
     @property
     def line(self) -> str:
         """One line for the terminal."""
         accepted = f"{len(self.clips)} clip{'s' * (len(self.clips) != 1)}, {self.seconds:.1f} s, song {self.song} → {', '.join(self.splits)}"
-        left_out = "left out: " + "; ".join(self.reasons)
-        parts = ([accepted] if self.clips else []) + ([left_out] if self.reasons else []) + list(self.notes)
+        left_out = ["left out: " + "; ".join(self.reasons)] if self.reasons else []
+        quarantined = [f"quarantined: {self.quarantined}"] if self.quarantined else []
+        parts = ([accepted] if self.clips else []) + left_out + quarantined + list(self.notes)
         return f"{self.video}: {' · '.join(parts)}"
 
 
@@ -56,11 +61,21 @@ class PrepareReport:
         """Videos with at least one clip."""
         return sum(bool(video.clips) for video in self.videos)
 
+    @property
+    def quarantined(self) -> int:
+        """Videos that cost a worker process twice."""
+        return sum(bool(video.quarantined) for video in self.videos)
+
     def lines(self) -> list[str]:
-        """For the terminal: one per video, then the totals."""
+        """For the terminal: one per video (of very many the first), then the totals."""
         totals = ", ".join(f"{split} {count}" for split, count in self.clips.items())
         missing = [split for split in ("train", "val", "test") if split not in self.clips]
-        lines = [video.line for video in self.videos] + [f"{self.accepted} of {len(self.videos)} videos accepted; clips: {totals}"]
+        lines = [video.line for video in self.videos[:LISTED]]
+        if len(self.videos) > LISTED:
+            lines.append(f"… and {len(self.videos) - LISTED} more videos: {REPORT}")
+        lines.append(f"{self.accepted} of {len(self.videos)} videos accepted; clips: {totals}")
+        if self.quarantined:
+            lines.append(f"{self.quarantined} in quarantine, listed in quarantine.json; --retry-quarantined tries them again.")
         if missing:
             lines.append(
                 f"No clips for {' and '.join(missing)}: too few songs to hold out. More songs fill them, or --split frames (every clip "
@@ -84,7 +99,12 @@ def read_report(folder: Path) -> PrepareReport | None:
         data.pop("accepted")
         videos = [
             VideoReport(
-                row["video"], row["song"], tuple(row["clips"]), row["seconds"], *(tuple(row[name]) for name in ("splits", "reasons", "notes"))
+                row["video"],
+                row["song"],
+                tuple(row["clips"]),
+                row["seconds"],
+                *(tuple(row[name]) for name in ("splits", "reasons", "notes")),
+                row.get("quarantined", ""),
             )
             for row in data.pop("videos")
         ]
@@ -93,10 +113,8 @@ def read_report(folder: Path) -> PrepareReport | None:
         return None
 
 
-def nothing_accepted(videos: Sequence[VideoReport], folder: Path) -> XDancerError:
+def nothing_accepted(videos: Sequence[VideoReport]) -> XDancerError:
     """The error of a run that has nothing to write: it names the reasons."""
-    reasons = "; ".join(f"{video.video}: {', '.join(video.reasons)}" for video in videos[:5])
+    reasons = "; ".join(f"{video.video}: {', '.join(video.reasons) or f'quarantined: {video.quarantined}'}" for video in videos[:5])
     more = f" and {len(videos) - 5} more" if len(videos) > 5 else ""
-    return XDancerError(
-        f"{folder}: none of {len(videos)} videos could be used ({reasons}{more}). Give videos with one visible dancer and sound."
-    )
+    return XDancerError(f"none of {len(videos)} videos could be used ({reasons}{more}). Give videos with one visible dancer and sound.")

@@ -110,6 +110,25 @@ def distribution_chart(figures: Mapping[str, Mapping[str, Sequence[float]]]) -> 
     return figure
 
 
+def histogram_chart(figures: Mapping[str, Sequence[float]], *, thresholds: Mapping[str, float] | None = None, columns: int = 4) -> "Figure":
+    """One small histogram per figure, of its finite values; a line where a threshold lies."""
+    from matplotlib.figure import Figure
+
+    lines = -(-len(figures) // columns)
+    figure = Figure(figsize=(2.4 * columns, 1.55 * max(lines, 1)), layout="constrained")
+    for place, (title, given) in enumerate(figures.items()):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        values = np.asarray(given, float)
+        values = values[np.isfinite(values)]
+        axes.hist(values, bins=min(24, max(6, round(len(values) ** 0.5))), color=ACCENT, alpha=0.6)
+        if thresholds and title in thresholds:
+            axes.axvline(thresholds[title], color=SECOND, linewidth=1.2)
+        axes.yaxis.get_major_locator().set_params(integer=True, nbins=3)  # type: ignore[call-arg]
+        axes.locator_params(axis="x", nbins=4)
+        _plain(axes, title, "")
+    return figure
+
+
 def beat_chart(
     waveform: NDArray[np.floating], speed: NDArray[np.floating], *, music: Sequence[float], motion: Sequence[float], fps: float, seconds: float
 ) -> "Figure":  # fmt: skip

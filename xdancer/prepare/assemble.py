@@ -1,0 +1,76 @@
+"""Finished clips → `OUT/{train,val,test}`, `OUT/report.json` and `OUT/report.html`, whoever made the clips."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from xdancer.data.shards import ShardWriter
+from xdancer.prepare.cache import ClipCache
+from xdancer.prepare.clip import of_source
+from xdancer.prepare.execution import Progress
+from xdancer.prepare.job import Job, VideoRecord
+from xdancer.prepare.output import staged
+from xdancer.prepare.page import Gallery, write_page
+from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted
+from xdancer.prepare.split import assign_splits
+from xdancer.types import FPS
+
+CacheOf = Callable[[str], ClipCache]
+"""Digest of a video → where its finished clips lie."""
+
+
+def assemble(
+    out: Path, job: Job, records: Mapping[str, VideoRecord], cache_of: CacheOf, *, began: float, progress: Progress | None = None
+) -> PrepareReport:
+    """Write the splits of all clips, in the order of the videos' names, and the reports; all of them or none.
+
+    Args:
+        out: the data set's folder.
+        job: what was asked for.
+        records: what became of each video, by name.
+        cache_of: where finished clips are.
+        began: `time.monotonic` of the start.
+        progress: told after every clip.
+
+    Raises:
+        XDancerError: no clips, a damaged one, or the disk is full.
+    """
+    sources = {clip.key: source for source in job.sources for clip in records[source.name].clips}
+    songs = {key: source.song for key, source in sources.items()}
+    split_keys = assign_splits(songs, job.split.by, val=job.split.val, test=job.split.test)
+    videos = tuple(_video_report(source.song, records[source.name], split_keys) for source in job.sources)
+    if not songs:
+        raise nothing_accepted(videos)
+    gallery = Gallery(list(songs))
+    with staged(out) as folder:
+        for name, keys in split_keys.items():
+            notes = {"split_by": job.split.by}
+            with ShardWriter(folder / name, split=name, features=job.features, licence=job.licence, notes=notes) as writer:
+                for number, key in enumerate(keys, start=1):
+                    sample = of_source(cache_of(sources[key].digest).load(key), sources[key])
+                    writer.write(sample)
+                    gallery.add(sample)
+                    if progress is not None:
+                        progress(f"write {name}", number, len(keys), "")
+        for source in job.sources:
+            gallery.add_rejected(records[source.name], cache_of(source.digest))
+        report = PrepareReport(
+            videos, job.detector, job.device, "fp32", job.settings, job.fingerprint,
+            {name: len(keys) for name, keys in split_keys.items()}, round(time.monotonic() - began, 1),
+        )  # fmt: skip
+        write_page(folder, report, gallery)
+        report.write(folder)
+    return report
+
+
+def _video_report(song: str, record: VideoRecord, splits: Mapping[str, Sequence[str]]) -> VideoReport:
+    keys = [clip.key for clip in record.clips]
+    reasons = list(record.reasons)
+    for cut in record.cuts:
+        if cut.reason:
+            reasons.append(cut.reason + (f" ({cut.start:.0f}–{cut.stop:.0f} s)" if len(record.cuts) > 1 else ""))
+    return VideoReport(
+        record.video, song, tuple(keys), round(sum(clip.frames for clip in record.clips) / FPS, 3),
+        tuple(name for name, members in splits.items() if set(keys) & set(members)), tuple(dict.fromkeys(reasons)), record.notes,
+        record.quarantined,
+    )  # fmt: skip
