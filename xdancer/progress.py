@@ -50,7 +50,7 @@ class Steps:
         since, before = self.begun.setdefault(what, (now, done))
         if done >= total or now - self.spoken > LINE_EVERY:
             self.spoken = now
-            rate = (done - before) / (now - since) if now > since else 0.0
+            rate = (done - before) / (now - since) if now - since >= 1 else 0.0
             left = duration((total - done) / rate) + " left" if rate > 0 and done < total else ""
             parts = [f"{what} {done}/{total}", per_time(rate), left, remark]
             print(" · ".join(part for part in parts if part), file=sys.stderr, flush=True)

@@ -95,3 +95,9 @@ def video(tmp_path: Path) -> Callable[..., Path]:
 def left_edge() -> Callable[[float], float]:
     """Left edge of the dancer in pixels at a time."""
     return place
+
+
+@pytest.fixture(name="clicks")
+def clicks_fixture() -> Callable[[float], np.ndarray]:
+    """Sound of so many seconds."""
+    return clicks

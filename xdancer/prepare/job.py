@@ -34,6 +34,7 @@ class Job:
 
     sources: tuple[Source, ...]
     settings: dict[str, Any]
+    """Plain data."""
     settings_digest: str
     """Of all that decides how a clip comes out."""
     features: dict[str, FeatureInfo]
@@ -49,7 +50,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Plain data; where the videos lie is not part of it."""
         rows = [[source.name, source.song, source.digest] for source in self.sources]
-        return {**asdict(self), "sources": rows, "settings": {name: _plain(value) for name, value in self.settings.items()}}
+        return {**asdict(self), "sources": rows}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Job":
@@ -75,7 +76,8 @@ def describe_job(sources: Sequence[Source], settings: PrepareSettings, detector:
     rows = [f"{source.name} {source.song} {source.digest}" for source in sources]
     fingerprint = hashlib.sha256("\n".join([*rows, digest, choice, licence]).encode()).hexdigest()[:16]
     versions = {"xdancer": __version__, **{package: _version(package) for package in ("av", "numpy", "pillow")}}
-    return Job(tuple(sources), asdict(settings), digest, features, name, detector.device, split, licence, versions, fingerprint)
+    plain = {name: _plain(value) for name, value in asdict(settings).items()}
+    return Job(tuple(sources), plain, digest, features, name, detector.device, split, licence, versions, fingerprint)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _sections(report: PrepareReport, gallery: Gallery) -> Iterator[Section]:
     if gallery.filters:
         yield Section("Filters", _filters(gallery))
     yield Section("Videos", _videos(report))
-    yield Section("Settings", plain_table(["setting", "value"], [[name, str(value)] for name, value in report.settings.items()]))
+    yield Section("Settings", plain_table(["setting", "value"], [[name, _text(value)] for name, value in report.settings.items()]))
 
 
 def _reasons(report: PrepareReport) -> str:
@@ -179,6 +179,10 @@ def _numbers(quality: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from _numbers(value, f"{prefix}{name} ")
         elif _is_number(value):
             yield f"{prefix}{name}", float(value)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else "–" if value is None else str(value)
 
 
 def _is_number(value: object) -> bool:

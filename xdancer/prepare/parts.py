@@ -216,7 +216,6 @@ def _refuse_foreign(part: PartReport, first: PartReport) -> None:
 def _facts(job: Job) -> Mapping[str, object]:
     """What must agree, by the name that a message uses; where it was computed need not."""
     settings = {f"--{name.replace('_', '-')}": value for name, value in job.settings.items() if name not in LOCAL}
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     versions = {f"version of {name}": value for name, value in job.versions.items()}
     return {
         **versions, **settings, "detector": job.detector, "features": job.features, "--split": job.split.by, "--val": job.split.val,

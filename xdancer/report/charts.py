@@ -115,7 +115,9 @@ def histogram_chart(figures: Mapping[str, Sequence[float]], *, thresholds: Mappi
     from matplotlib.figure import Figure
 
     lines = -(-len(figures) // columns)
-    figure = Figure(figsize=(2.4 * columns, 1.55 * max(lines, 1)), layout="constrained")
+    height = 1.5 * max(lines, 1)
+    figure = Figure(figsize=(2.4 * columns, height))
+    figure.subplots_adjust(left=0.03, right=0.99, bottom=0.3 / height, top=1 - 0.25 / height, wspace=0.25, hspace=0.6)
     for place, (title, given) in enumerate(figures.items()):
         axes = figure.add_subplot(lines, columns, place + 1)
         values = np.asarray(given, float)
