@@ -38,6 +38,21 @@ def one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """This process computes with one thread in numpy and torch: sums in another order have other last digits."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def start_worker() -> None:
     """First call of a worker process. An interrupt is the parent's to answer; a worker whose parent was killed leaves, too."""
     import torch

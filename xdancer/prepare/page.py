@@ -17,6 +17,7 @@ from xdancer.prepare.cache import ClipCache, Rejection
 from xdancer.prepare.job import VideoRecord
 from xdancer.prepare.report import PAGE, PrepareReport
 from xdancer.prepare.work import jpeg
+from xdancer.progress import duration
 from xdancer.report.charts import histogram_chart
 from xdancer.report.embed import inline_svg
 from xdancer.report.page import Section, chart, page, paragraph, picture, plain_table, row
@@ -99,10 +100,10 @@ def reason_kind(reason: str) -> str:
 
 def _lead(report: PrepareReport) -> str:
     clips = sum(len(video.clips) for video in report.videos)
-    minutes = sum(video.seconds for video in report.videos) / 60
+    length = duration(sum(video.seconds for video in report.videos))
     quarantined = f", {report.quarantined} in quarantine" if report.quarantined else ""
     return (
-        f"{report.accepted} of {len(report.videos)} videos accepted{quarantined}: {clips} clips, {minutes:.1f} minutes. "
+        f"{report.accepted} of {len(report.videos)} videos accepted{quarantined}: {clips} clips, {length}. "
         f"Poses by {report.detector} on {report.device}."
     )
 

@@ -11,7 +11,7 @@ from xdancer.errors import MissingPackageError, XDancerError
 from xdancer.prepare.processes import usable_cores
 from xdancer.prepare.tasks import Task, WorkerDiedError
 
-RAY = RequirementCache("ray>=2.40", "ray")
+RAY = RequirementCache("ray>=2.60,<3")
 
 
 @contextmanager

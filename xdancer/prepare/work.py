@@ -16,6 +16,7 @@ from xdancer.prepare.cache import Plan, Rejection, pack_clip
 from xdancer.prepare.clip import prepare_clip
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut, Source, plan_cuts
+from xdancer.workers import one_thread
 
 DetectorMaker = Callable[[], PoseDetector]
 FINAL = (PoseError, MediaError, ShardError)
@@ -41,7 +42,8 @@ def make_clip(cut: Cut, settings: PrepareSettings, maker: DetectorMaker | None =
     """The finished clip (`pack_clip`), or why there is none. `maker` makes another detector than the settings'."""
     features = feature_table(settings.features, device=settings.device)
     try:
-        sample = prepare_clip(cut, settings, process_detector(settings, maker))
+        with one_thread():  # as in every other process, for equal bytes
+            sample = prepare_clip(cut, settings, process_detector(settings, maker))
         encode_sample(sample, features)  # what shards would refuse is refused now
     except XDancerError as error:
         return Rejection(_reason(error, cut.source), isinstance(error, FINAL), getattr(error, "figures", {}), _picture(cut))
