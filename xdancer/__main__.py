@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "cache-latents": ("xdancer.commands.cache_latents:cache_latents", "run stage 3's frozen networks over the videos of shards once"),
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
-    "shards": ("xdancer.commands.shards:shards", "verify or show shards"),
+    "shards": ("xdancer.commands.shards:shards", "verify or show shards, merge parts of them"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
     "doctor": ("xdancer.commands.doctor:doctor", "is everything there: versions, GPU, FFmpeg, weights, shards, disk, SLURM"),
     "plan": ("xdancer.commands.plan:plan", "will this training fit the GPU? parameters, memory, operations from the config"),
@@ -96,6 +96,14 @@ def listed(arguments: list[str], flag: str) -> list[str]:
     return [*(word for word in arguments if word.startswith("-")), flag, json.dumps(words)] if words else arguments
 
 
+def merged_words(arguments: list[str]) -> list[str]:
+    """`merge A B --out C`: the words that belong to no flag become one list."""
+    words, others = list[str](), list[str]()
+    for before, word in zip(["", *arguments[1:]], arguments[1:], strict=False):
+        (words if not word.startswith("--") and before != "--out" else others).append(word)
+    return [arguments[0], json.dumps(words), *others] if words else arguments
+
+
 def missing(error: OSError, arguments: list[str]) -> str | None:
     """What to say of a path that is not there and that the arguments name; None for other errors, such as a lost file of the package."""
     if not isinstance(error, FileNotFoundError) or error.filename is None:
@@ -129,6 +137,7 @@ def run(name: str, arguments: list[str]) -> int:
         arguments = [LEADING[name], *arguments]
     arguments = gathered(arguments, "--config") if name in ("plan", "cache-latents") else arguments
     arguments = listed(arguments, "--dirs") if name == "doctor" else arguments
+    arguments = merged_words(arguments) if name == "shards" and arguments[:1] == ["merge"] else arguments
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:

@@ -127,6 +127,28 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("everywhere")
+def test_parts_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    for number in (0, 1):
+        scenery(videos, f"{number}.mp4", seconds=1.0 + 0.1 * number)
+    flags = ["-W", "64", "-H", "112", "--min-person", "32", *SMALL, *HERE]
+    assert "parts count from 0, here from 0/2 to 1/2" in refused(capsys, videos, "--out", out, "--part", "2/2", *flags)
+    assert "--overwrite --part" in refused(capsys, videos, "--out", out, "--part", "0/2", "--overwrite", *flags)
+    assert "--keep-work --part" in refused(capsys, videos, "--out", out, "--part", "0/2", "--keep-work", *flags)
+    assert not out.exists()
+    for index in (0, 1):
+        assert main(["prepare", str(videos), "--out", str(out), "--part", f"{index}/2", *flags]) == 0
+        assert f"part {index}/2: " in (printed := capsys.readouterr().out)
+        assert f"xdancer shards merge {out} --out {out}" in printed
+    part = [str(path) for path in sorted(out.iterdir())]
+    assert main(["shards", "merge", part[1]]) == 2
+    assert "Missing part 0/2" in capsys.readouterr().err
+    assert main(["shards", "merge", part[1], part[0], "--out", str(tmp_path / "whole")]) == 0
+    assert "2 of 2 videos accepted; clips: train 1, val 1" in capsys.readouterr().out
+    assert main(["shards", "verify", str(tmp_path / "whole")]) == 0
+
+
+@pytest.mark.usefixtures("everywhere")
 def test_the_device_reaches_the_jukebox_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(jukebox, "RequirementCache", lambda *names, **others: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -106,6 +106,7 @@ def test_a_handful_of_kills(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("workers", "kills"), [(0, 40), (2, 20)])
 def test_many_kills(folder: Path, tmp_path: Path, detector_maker: Callable[[], Any], workers: int, kills: int) -> None:
     execution = Execution(workers=workers)

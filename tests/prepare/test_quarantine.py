@@ -158,6 +158,7 @@ def test_a_damaged_list_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_real_processes_that_exit_crash_and_hang(
     video: Callable[..., Path], clicks: Callable[[float], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,11 +168,11 @@ def test_real_processes_that_exit_crash_and_hang(
     for name, colour in deadly.DEADLY.items():
         frame = np.full((120, 160, 3), colour, np.uint8)
         media.write_video(folder / f"{name}.mp4", [frame] * 36, fps=24.0, audio=clicks(1.5), sample_rate=44100)
-    execution = Execution(workers=2, clip_timeout=20.0)
+    execution = Execution(workers=2, clip_timeout=60.0)
     report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=deadly.Deadly, execution=execution)
     reasons = {video.video: video.quarantined.partition(" (")[0] for video in report.videos}
     assert reasons == {
-        "good.mp4": "", "hangs.mp4": "took longer than --clip-timeout 20 s", "exits.mp4": "the worker process ended with exit code 7",
+        "good.mp4": "", "hangs.mp4": "took longer than --clip-timeout 60 s", "exits.mp4": "the worker process ended with exit code 7",
         "aborts.mp4": "the worker process was killed by SIGABRT",
     }  # fmt: skip
     assert report.clips == {"train": 2}
