@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,14 +148,13 @@ def _plan(
     plans = {source.digest: plan for source in sources if (plan := cache.plan(source)) is not None}
     todo = {source.digest: source for source in sources if source.digest not in plans and source.digest not in quarantine.reasons}
     tasks = [Task(digest, digest, plan_video, (source, settings)) for digest, source in todo.items()]
-    with closing(run(tasks)) as results:
-        for number, (task, plan) in enumerate(results, start=1):
-            if isinstance(plan, Casualty):
-                quarantine.add(todo[task.key], plan.reason)
-            else:
-                plans[task.key] = plan
-                cache.store_plan(todo[task.key], plan)
-            tell("plan", number, len(tasks))
+    for number, (task, plan) in enumerate(run(tasks), start=1):
+        if isinstance(plan, Casualty):
+            quarantine.add(todo[task.key], plan.reason)
+        else:
+            plans[task.key] = plan
+            cache.store_plan(todo[task.key], plan)
+        tell("plan", number, len(tasks))
     return plans
 
 
@@ -177,18 +175,17 @@ def _cut(
         tell("clips", len(outcomes), len(cuts))
     tasks = [Task(key, cut.source.digest, make_clip, (cut, settings, maker)) for key, cut in cuts.items() if key not in outcomes]
     done = len(outcomes)
-    with closing(run(tasks)) as results:
-        for task, made in results:
-            if isinstance(made, Casualty):
-                quarantine.add(cuts[task.key].source, f"{made.reason} ({task.key})")
-            else:
-                cache.store(task.key, made)
-                outcome = made if isinstance(made, Rejection) else cache.outcome(task.key)
-                assert outcome is not None, f"{task.key}: stored and not readable"
-                outcomes[task.key] = outcome
-                tell.count({task.key: outcome})
-            done += 1
-            tell("clips", done, len(cuts))
+    for task, made in run(tasks):
+        if isinstance(made, Casualty):
+            quarantine.add(cuts[task.key].source, f"{made.reason} ({task.key})")
+        else:
+            cache.store(task.key, made)
+            outcome = made if isinstance(made, Rejection) else cache.outcome(task.key)
+            assert outcome is not None, f"{task.key}: stored and not readable"
+            outcomes[task.key] = outcome
+            tell.count({task.key: outcome})
+        done += 1
+        tell("clips", done, len(cuts))
     return outcomes
 
 
@@ -204,8 +201,8 @@ def _record(
     cuts = []
     for cut in plan.cuts:
         outcome = outcomes[cut.key]
-        made = {"frames": outcome} if isinstance(outcome, int) else {"reason": outcome.reason}
-        cuts.append(CutRecord(cut.key, cut.start, cut.stop, **made))
+        frames, reason = (outcome, "") if isinstance(outcome, int) else (0, outcome.reason)
+        cuts.append(CutRecord(cut.key, cut.start, cut.stop, frames, reason))
     return VideoRecord(source.name, tuple(cuts), plan.reasons, plan.notes)
 
 

@@ -69,7 +69,8 @@ def describe_job(sources: Sequence[Source], settings: PrepareSettings, detector:
     Raises:
         XDancerError: a music feature or weights that cannot be had.
     """
-    features = dict(feature_table(settings.features, device=settings.device))
+    table = feature_table(settings.features, device=settings.device)
+    features: dict[str, FeatureInfo] = {entry: {"width": int(row["width"]), "version": str(row["version"])} for entry, row in table.items()}
     name = f"{detector.name} {detector.version}"
     digest = settings.digest(f"{name} {features}")
     choice = f"{split.by} {split.val} {split.test}" if split.by == "song" else split.by

@@ -74,7 +74,8 @@ def _death(code: int) -> str:
 
 def _serve(pipe: Connection) -> None:
     start_worker()
-    pipe.send((True, None))
+    if not _said(pipe, (True, None)):
+        return
     while True:
         try:
             function, arguments = pipe.recv()
@@ -86,4 +87,14 @@ def _serve(pipe: Connection) -> None:
             os._exit(OUT_OF_MEMORY)
         except Exception as error:
             result = (False, error)
-        pipe.send(result)
+        if not _said(pipe, result):
+            return
+
+
+def _said(pipe: Connection, answer: tuple[bool, Any]) -> bool:
+    """Whether there is still somebody to say it to."""
+    try:
+        pipe.send(answer)
+    except OSError:
+        return False
+    return True

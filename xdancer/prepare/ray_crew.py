@@ -1,5 +1,6 @@
 """Workers on a Ray cluster: one actor each, with one core. Needs the extra `ray`, and xdancer on every machine of the cluster."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,9 +31,9 @@ def ray_crew(workers: int | None, address: str | None, *, gpu: bool = False) -> 
     cores = workers or (1 if gpu else usable_cores())
     try:
         if address is None:
-            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="error")
+            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         place = "on this machine" if address is None else f"at --ray-address {address}"
         raise XDancerError(f"Ray does not start {place} ({_first_line(error)}). Check the address, or leave it out.") from error
@@ -74,14 +75,15 @@ class RayWorker:
 
     def answer(self) -> Any:
         import ray
+        from ray.exceptions import RayError, RayTaskError
 
         try:
             return ray.get(self.result)
-        except ray.exceptions.RayTaskError as error:
+        except RayTaskError as error:
             if isinstance(error.cause, MemoryError):
                 raise WorkerDiedError("ran out of memory") from error
             raise error.as_instanceof_cause() from error
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise WorkerDiedError(f"died: {_first_line(error)}") from error
 
     def kill(self) -> None:

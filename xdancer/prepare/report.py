@@ -103,7 +103,9 @@ def read_report(folder: Path) -> PrepareReport | None:
                 row["song"],
                 tuple(row["clips"]),
                 row["seconds"],
-                *(tuple(row[name]) for name in ("splits", "reasons", "notes")),
+                tuple(row["splits"]),
+                tuple(row["reasons"]),
+                tuple(row["notes"]),
                 row.get("quarantined", ""),
             )
             for row in data.pop("videos")
