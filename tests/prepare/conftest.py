@@ -8,6 +8,7 @@ import pytest
 
 from xdancer import media
 from xdancer.pose.detector import DetectedPose, PoseDetector
+from xdancer.prepare import assemble
 from xdancer.skeleton import LEFT_HAND
 
 RATE = 44100
@@ -101,3 +102,9 @@ def left_edge() -> Callable[[float], float]:
 def clicks_fixture() -> Callable[[float], np.ndarray]:
     """Sound of so many seconds."""
     return clicks
+
+
+@pytest.fixture
+def plain_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An HTML report that costs nothing: drawing is another test's."""
+    monkeypatch.setattr(assemble, "write_page", lambda folder, report, gallery: (folder / "report.html").write_text("page"))

@@ -16,6 +16,7 @@ from xdancer.prepare.clip import prepare_clip
 from xdancer.types import ClipSample
 
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
+pytestmark = pytest.mark.usefixtures("plain_page")
 
 
 @pytest.fixture

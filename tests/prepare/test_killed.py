@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from xdancer.prepare import Execution, PrepareSettings, assemble, prepare_videos
+from xdancer.prepare import Execution, PrepareSettings, prepare_videos
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
@@ -87,10 +87,7 @@ def kill_at_random(run: Callable[[Path], object], out: Path, reference: dict[str
     return killed, completed
 
 
-def test_a_handful_of_kills(
-    video: Callable[..., Path], tmp_path: Path, detector_maker: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(assemble, "write_page", lambda folder, report, gallery: None)
+def test_a_handful_of_kills(video: Callable[..., Path], tmp_path: Path, detector_maker: Callable[[], Any], plain_page: None) -> None:
     folder, detector = video("a.mp4", 3.0).parent, detector_maker()
     prepare_videos(folder, tmp_path / "warm", replace(SETTINGS, min_seconds=1.01, max_seconds=1.5), detector=detector)  # libraries are loaded
     began = time.monotonic()

@@ -14,6 +14,7 @@ from xdancer.prepare import PrepareSettings, SplitChoice, prepare_videos
 from xdancer.prepare.output import check_output, refuse_overlap
 
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
+pytestmark = pytest.mark.usefixtures("plain_page")
 
 
 @pytest.fixture

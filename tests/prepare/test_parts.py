@@ -11,16 +11,11 @@ import pytest
 
 from xdancer.commands.shards import merge
 from xdancer.errors import XDancerError
-from xdancer.prepare import Part, PrepareSettings, SplitChoice, assemble, merge_parts, parts, prepare_part, prepare_videos
+from xdancer.prepare import Part, PrepareSettings, SplitChoice, merge_parts, parts, prepare_part, prepare_videos
 from xdancer.prepare.parts import share_of
 
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
-
-
-@pytest.fixture(autouse=True)
-def plain_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is another test's."""
-    monkeypatch.setattr(assemble, "write_page", lambda folder, report, gallery: (folder / "report.html").write_text("page"))
+pytestmark = pytest.mark.usefixtures("plain_page")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from xdancer import media
 from xdancer.errors import XDancerError
-from xdancer.prepare import Execution, Part, PrepareSettings, assemble, merge_parts, prepare_part, prepare_videos
+from xdancer.prepare import Execution, Part, PrepareSettings, merge_parts, prepare_part, prepare_videos
 from xdancer.prepare.quarantine import Quarantine
 from xdancer.prepare.tasks import Task, WorkerDiedError
 
@@ -56,7 +56,7 @@ class PretendedCrew:
 
 
 @pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+def pretended(monkeypatch: pytest.MonkeyPatch, plain_page: None) -> None:
     """No processes, no page."""
 
     @contextmanager
@@ -64,7 +64,6 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
         yield PretendedCrew()
 
     monkeypatch.setattr(Execution, "_crew", crew)
-    monkeypatch.setattr(assemble, "write_page", lambda folder, report, gallery: (folder / "report.html").write_text("page"))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from xdancer import __version__
 from xdancer.audio.encoder import feature_table
 from xdancer.data.manifest import FeatureInfo
 from xdancer.pose.detector import PoseDetector
@@ -76,7 +75,7 @@ def describe_job(sources: Sequence[Source], settings: PrepareSettings, detector:
     choice = f"{split.by} {split.val} {split.test}" if split.by == "song" else split.by
     rows = [f"{source.name} {source.song} {source.digest}" for source in sources]
     fingerprint = hashlib.sha256("\n".join([*rows, digest, choice, licence]).encode()).hexdigest()[:16]
-    versions = {"xdancer": __version__, **{package: _version(package) for package in ("av", "numpy", "pillow")}}
+    versions = {package: _version(package) for package in ("xdancer", "av", "numpy", "pillow")}
     plain = {name: _plain(value) for name, value in asdict(settings).items()}
     return Job(tuple(sources), plain, digest, features, name, detector.device, split, licence, versions, fingerprint)
 
