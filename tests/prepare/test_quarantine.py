@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -156,22 +157,37 @@ def test_a_damaged_list_is_said(tmp_path: Path) -> None:
         Quarantine(tmp_path)
 
 
+@pytest.fixture
+def deadly(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that worker processes can import."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    return importlib.import_module("deadly")
+
+
+def coloured(path: Path, colour: tuple[int, int, int], sound: np.ndarray) -> None:
+    media.write_video(path, [np.full((120, 160, 3), colour, np.uint8)] * 36, fps=24.0, audio=sound, sample_rate=44100)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_real_processes_that_exit_crash_and_hang(
-    video: Callable[..., Path], clicks: Callable[[float], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_real_processes_that_exit_and_crash(
+    video: Callable[..., Path], clicks: Callable[[float], np.ndarray], tmp_path: Path, deadly: ModuleType
 ) -> None:
-    monkeypatch.syspath_prepend(str(SUPPORT))
-    deadly = importlib.import_module("deadly")
     folder = video("good.mp4", 2.0).parent
-    for name, colour in deadly.DEADLY.items():
-        frame = np.full((120, 160, 3), colour, np.uint8)
-        media.write_video(folder / f"{name}.mp4", [frame] * 36, fps=24.0, audio=clicks(1.5), sample_rate=44100)
-    execution = Execution(workers=2, clip_timeout=60.0)
-    report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=deadly.Deadly, execution=execution)
-    reasons = {video.video: video.quarantined.partition(" (")[0] for video in report.videos}
-    assert reasons == {
-        "good.mp4": "", "hangs.mp4": "took longer than --clip-timeout 60 s", "exits.mp4": "the worker process ended with exit code 7",
-        "aborts.mp4": "the worker process was killed by SIGABRT",
+    for name in ("exits", "aborts"):
+        coloured(folder / f"{name}.mp4", deadly.DEADLY[name], clicks(1.5))
+    report = prepare_videos(folder, tmp_path / "out", SETTINGS, detector=deadly.Deadly, execution=TWO)
+    assert {video.video: video.quarantined.partition(" (")[0] for video in report.videos} == {
+        "aborts.mp4": "the worker process was killed by SIGABRT", "exits.mp4": "the worker process ended with exit code 7", "good.mp4": "",
     }  # fmt: skip
     assert report.clips == {"train": 2}
+
+
+@pytest.mark.slow
+def test_a_real_process_that_hangs(tmp_path: Path, clicks: Callable[[float], np.ndarray], deadly: ModuleType) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    coloured(folder / "hangs.mp4", deadly.DEADLY["hangs"], clicks(1.5))
+    execution = Execution(workers=1, clip_timeout=10.0)  # on a slow machine the planning may be what takes longer
+    with pytest.raises(XDancerError, match=r"hangs.mp4: quarantined: took longer than --clip-timeout 10 s"):
+        prepare_videos(folder, tmp_path / "out", SETTINGS, detector=deadly.Deadly, execution=execution)
