@@ -22,12 +22,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards, merge parts of them"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
+    "submit": ("xdancer.commands.submit:submit", "train on a SLURM cluster: single jobs, chains of the stages, arrays of seeds"),
     "doctor": ("xdancer.commands.doctor:doctor", "is everything there: versions, GPU, FFmpeg, weights, shards, disk, SLURM"),
     "plan": ("xdancer.commands.plan:plan", "will this training fit the GPU? parameters, memory, operations from the config"),
 }
 
 
-POSITIONAL = {"cache-latents", "features", "import", "prepare", "shards", "tokenize", "weights"}
+POSITIONAL = {"cache-latents", "features", "import", "prepare", "shards", "submit", "tokenize", "weights"}
 """Commands whose required arguments stand without a flag, as in `xdancer prepare VIDEO_DIR`."""
 LEADING = {"reproduce": "--study"}
 """Commands whose first word may stand for a flag that is not required, as in `xdancer reproduce inputs`."""
@@ -135,9 +136,15 @@ def run(name: str, arguments: list[str]) -> int:
 
     if name in LEADING and arguments and not arguments[0].startswith("-"):
         arguments = [LEADING[name], *arguments]
-    arguments = gathered(arguments, "--config") if name in ("plan", "cache-latents") else arguments
-    arguments = listed(arguments, "--dirs") if name == "doctor" else arguments
-    arguments = merged_words(arguments) if name == "shards" and arguments[:1] == ["merge"] else arguments
+    if name == "submit" and "--" in arguments:  # what stands behind it is train.py's
+        at = arguments.index("--")
+        arguments = [*gathered(arguments[:at], "--config"), "--options", json.dumps(arguments[at + 1 :])]
+    elif name in ("plan", "cache-latents", "submit"):
+        arguments = gathered(arguments, "--config")
+    elif name == "doctor":
+        arguments = listed(arguments, "--dirs")
+    elif name == "shards" and arguments[:1] == ["merge"]:
+        arguments = merged_words(arguments)
     module, attribute = COMMANDS[name][0].split(":")
     component = getattr(importlib.import_module(module), attribute)
     try:

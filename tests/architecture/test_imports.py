@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "checkpoint": STAGES,
     "application": set(),
     "cli": {"application"},
+    "cluster": {"application"},
 }
 """Room of the library → rooms it may import besides itself and the open ones; commands and what serves them may import everything."""
 FREE = {"commands", "doctor", "planning", "demo", "reproduce", "report", "evaluation", "__main__", "__init__"}
