@@ -1,4 +1,4 @@
-"""Jobs on a real SLURM of two nodes: they train together, survive preemption and the time limit, chains hand checkpoints on and end where one fails."""
+"""Jobs on a real SLURM of two nodes: they train together, survive preemption and the time limit, chains hand checkpoints on."""
 
 import csv
 import importlib.util

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ def plan_jobs(
         raise XDancerError(
             "--chain with --seeds or --ablations: a chain hands one run's checkpoint on. Submit the seeds as chains of their own."
         )
+    if any(word.partition("=")[0] == "--run_dir" for word in options):
+        raise XDancerError("--run_dir behind --: checkpoints are handed over by run folders, so name the folder of all runs with --runs.")
     if seeds is not None and seeds < 1:
         raise XDancerError(f"--seeds {seeds}: at least 1.")
     if not chain:
@@ -50,7 +54,7 @@ def plan_jobs(
             if source in folders
             for word in (f"--{key}", f"{folders[source]}/last.ckpt")
         ]
-        job = _job(path, overlays, [*handed, *options], runs=runs, seeds=None, ablations=[], upstream=next(reversed(folders.values()), None))
+        job = _job(path, overlays, [*handed, *options], runs=runs, seeds=None, ablations=[], before=next(reversed(folders.values()), None))
         folders[stage] = job.variants[0].run_dir
         jobs.append(job)
     return jobs
@@ -58,22 +62,63 @@ def plan_jobs(
 
 def _job(
     config: Path, overlays: Sequence[Path], options: Sequence[str], *, runs: Path | None, seeds: int | None, ablations: Sequence[Path],
-    upstream: Path | None = None,
+    before: Path | None = None,
 ) -> Job:  # fmt: skip
-    files = [_read(path) for path in (config, *overlays)]
-    arguments = [word for path, _ in files for word in ("--config", str(path))]
-    folder = _run_dir([content for _, content in files], config, runs)
-    variants = list(_variants(folder, runs, seeds, ablations))
-    return Job(config.stem, tuple(arguments), tuple(options), tuple(variants), upstream)
+    path, content = _read(config)
+    over = [_read(overlay) for overlay in overlays]
+    words = [word for overlay, _ in over for word in ("--config", str(overlay))]
+    contents = [content, *(overlay for _, overlay in over)]
+    variants = list(_variants(contents, options, config, runs, seeds, ablations))
+    if before is not None:
+        variants = [replace(variant, upstream=tuple(dict.fromkeys((before, *variant.upstream)))) for variant in variants]
+    if len({variant.run_dir for variant in variants}) < len(variants):
+        raise XDancerError("Two of these trainings have the same run_dir and would overwrite each other: give each ablation its own.")
+    return Job(config.stem, path, (*words, *options), tuple(variants))
 
 
-def _variants(folder: Path, runs: Path | None, seeds: int | None, ablations: Sequence[Path]) -> Iterator[Variant]:
+def _variants(
+    contents: Sequence[dict[str, Any]], options: Sequence[str], config: Path, runs: Path | None, seeds: int | None, ablations: Sequence[Path]
+) -> Iterator[Variant]:
     """Every ablation with every seed."""
     for path, content in [_read(path) for path in ablations] or [(None, {})]:
-        place = folder if path is None else _run_dir([content], path, runs)
+        layers = [*contents, content]
+        place, upstream = _run_dir(layers, config, runs), upstream_runs(layers, options)
         overlay = () if path is None else ("--config", str(path))
         for seed in range(seeds) if seeds is not None else [None]:
-            yield Variant(place, overlay) if seed is None else Variant(place / f"seed{seed}", (*overlay, "--seed_everything", str(seed)))
+            if seed is None:
+                yield Variant(place, overlay, upstream)
+            else:
+                yield Variant(place / f"seed{seed}", (*overlay, *_seed(layers, seed)), upstream)
+
+
+def _seed(layers: Sequence[dict[str, Any]], seed: int) -> tuple[str, ...]:
+    """Of weights and noise, and of the order of the samples, which our data modules draw by a seed of their own."""
+    modules = [str(layer.get("data", {}).get("class_path", "")) for layer in layers]
+    order = ("--data.init_args.seed", str(seed)) if any(module.startswith("datamodules.") for module in modules) else ()
+    return ("--seed_everything", str(seed), *order)
+
+
+def upstream_runs(layers: Sequence[dict[str, Any]], options: Sequence[str]) -> tuple[Path, ...]:
+    """Folders of the runs whose `last.ckpt` a model starts from, by its configs and, over them, options (`--model.init_args.tokenizer X`).
+
+    Another file than a `last.ckpt` was chosen by hand and is taken as it is.
+    """
+    named: dict[str, str] = {}
+    for layer in layers:
+        named |= dict(_strings("model", layer.get("model")))
+    for word, following in zip_longest(options, options[1:], fillvalue=""):
+        flag, sign, value = word.partition("=")
+        if flag.startswith("--model."):
+            named[flag.removeprefix("--")] = value if sign else following
+    return tuple(dict.fromkeys(Path(value).absolute().parent for value in named.values() if Path(value).name == "last.ckpt"))
+
+
+def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _strings(f"{key}.{name}", item)
+    elif isinstance(value, str):
+        yield key, value
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:

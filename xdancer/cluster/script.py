@@ -20,6 +20,8 @@ class Variant:
     run_dir: Path
     options: tuple[str, ...] = ()
     """Of `train.py fit`, behind those of the job."""
+    upstream: tuple[Path, ...] = ()
+    """Runs that must have ended."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,11 @@ class Job:
     """What one sbatch call trains."""
 
     name: str
-    configs: tuple[str, ...]
-    """Of `train.py fit`, as flags."""
+    config: Path
+    """Of the stage."""
     options: tuple[str, ...]
-    """Of `train.py fit`, over the configs."""
+    """Of `train.py fit`, over the config and over where it runs."""
     variants: tuple[Variant, ...]
-    upstream: Path | None = None
-    """Run that must have ended."""
 
 
 def render(job: Job, resources: Mapping[str, str | None], place: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def render(job: Job, resources: Mapping[str, str | None], place: Sequence[str]) 
     Args:
         job: its training.
         resources: options of sbatch by name, in place of or besides the template's; None leaves one out.
-        place: options of `train.py fit` that say where it runs (accelerator, strategy), over the configs and under the job's options.
+        place: options of `train.py fit` that say where it runs (accelerator, strategy), over the stage's config and under the job's options.
 
     Raises:
         XDancerError: the template is not there.
@@ -86,10 +86,8 @@ def _values(job: Job, place: Sequence[str]) -> list[str]:
     lines = [
         f"python={shlex.quote(sys.executable)}",
         f"train={shlex.quote(str(root() / 'train.py'))}",
-        f"arguments=({shlex.join([*job.configs, *place, *job.options])})",
+        f"arguments=({shlex.join(['--config', str(job.config), *place, *job.options])})",
     ]
-    if job.upstream is not None:
-        lines.append(f"upstream={shlex.quote(str(job.upstream))}")
     if len(job.variants) == 1:
         return [*lines, *_variant(job.variants[0])]
     lines.append('case "$SLURM_ARRAY_TASK_ID" in')
@@ -100,4 +98,8 @@ def _values(job: Job, place: Sequence[str]) -> list[str]:
 
 def _variant(variant: Variant) -> list[str]:
     options = (*variant.options, "--run_dir", str(variant.run_dir))
-    return [f"run={shlex.quote(str(variant.run_dir))}", f"arguments+=({shlex.join(options)})"]
+    return [
+        f"run={shlex.quote(str(variant.run_dir))}",
+        f"upstream=({shlex.join(map(str, variant.upstream))})",
+        f"arguments+=({shlex.join(options)})",
+    ]

@@ -1,4 +1,4 @@
-"""`python -m xdancer.cluster.upstream RUN_DIR`: exit code 0 if that run has ended by its own record, else 2 and one line that says why not."""
+"""`python -m xdancer.cluster.upstream RUN_DIR …`: exit code 0 if these runs have ended by their records, else 2 and one line that says why."""
 
 import json
 import sys
@@ -29,7 +29,8 @@ def require_ended(run_dir: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        require_ended(Path(sys.argv[1]))
+        for folder in sys.argv[1:]:
+            require_ended(Path(folder))
     except XDancerError as error:
         print(f"upstream: {error}", file=sys.stderr)
         sys.exit(2)

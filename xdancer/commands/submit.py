@@ -1,6 +1,5 @@
 """`xdancer submit CONFIG`: train on a SLURM cluster."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from xdancer.errors import XDancerError
 if TYPE_CHECKING:
     from xdancer.cluster.script import Job
 
-CPU_PLACE = ("--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", "--trainer.precision", "32-true")
+CPU = ("--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
 
 
 def submit(
@@ -66,8 +65,10 @@ def submit(
     Raises:
         XDancerError: an unknown config, impossible numbers, no sbatch here, or a job that it refuses.
     """
+    from xdancer.application import config_path
     from xdancer.cluster.jobs import hand_over, plan_jobs
     from xdancer.cluster.script import render
+    from xdancer.cluster.upstream import require_ended
 
     for name, value, least in (
         ("nodes", nodes, 1),
@@ -84,17 +85,20 @@ def submit(
         "cpus-per-task": str(cpus_per_task), "time": time, "signal": f"B:USR1@{warning}", "mem": memory, "partition": partition,
         "account": account, "qos": qos, "constraint": constraint,
     }  # fmt: skip
-    place = _gpu_place() if gpus else CPU_PLACE
+    place = ("--config", str(config_path("trainer/slurm.yaml")), *(() if gpus else CPU))
+    if not dry_run and stage_after is None:  # else the check waits for the start of the job
+        for folder in jobs[0].variants[0].upstream:
+            require_ended(folder)
     numbers, before = list[str](), stage_after
     for job in jobs:
         script = render(job, resources | _of_job(job), place)
         flags = [] if before is None else [f"--dependency=afterok:{before}", "--kill-on-invalid-dep=yes"]
         if dry_run:
             before = f"${{job_{job.name}}}"
-            print(f"# {shlex.join(['sbatch', '--parsable', *flags])} <<'END'   # → job_{job.name}\n{script}END\n")
+            print(f"# job_{job.name}=$({' '.join(['sbatch', '--parsable', *flags])} <<'END'\n{script}END\n# )\n")
             continue
-        for variant in job.variants:
-            _make(variant.run_dir / "logs")
+        for folder in {_place(job), *(variant.run_dir for variant in job.variants)}:
+            _make(folder / "logs")  # sbatch makes none, and a job without its log fails
         before = hand_over(script, flags)
         numbers.append(before)
         print(
@@ -104,17 +108,16 @@ def submit(
     return numbers
 
 
-def _gpu_place() -> tuple[str, ...]:
-    from xdancer.application import config_path
-
-    return "--config", str(config_path("trainer/slurm.yaml"))
-
-
 def _of_job(job: "Job") -> dict[str, str]:
     log = "%j" if len(job.variants) == 1 else "%A_%a"
-    place = job.variants[0].run_dir if len(job.variants) == 1 else job.variants[0].run_dir.parent
     array = {"array": f"0-{len(job.variants) - 1}"} if len(job.variants) > 1 else {}
-    return {"job-name": job.name, "output": f"{place}/logs/{log}.log", **array}
+    return {"job-name": job.name, "output": f"{_place(job)}/logs/{log}.log", **array}
+
+
+def _place(job: "Job") -> Path:
+    """Where the job's own log lies: with its run, for an array beside its runs."""
+    first = job.variants[0].run_dir
+    return first if len(job.variants) == 1 else first.parent
 
 
 def _make(folder: Path) -> None:
