@@ -1,4 +1,4 @@
-"""Jobs on a real SLURM of two nodes: they train together, survive preemption and the time limit, chains hand checkpoints on."""
+"""Jobs on a real SLURM of two nodes: they train together, survive preemption and time limits, chains hand checkpoints on or end."""
 
 import csv
 import importlib.util

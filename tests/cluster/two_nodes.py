@@ -36,7 +36,10 @@ KillWait=30
 MinJobAge=3600
 NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=1000
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=1000
-PartitionName=main Nodes=n0,n1 Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=n0,n1 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=urgent Nodes=n0,n1 MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 
@@ -83,8 +86,8 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            log = (folder / f"{command[0]}-{len(started)}.out").open("wb")
-            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+            with (folder / f"{command[0]}-{len(started)}.out").open("wb") as log:
+                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
             if command[0] == "munged":
                 _wait(lambda: (folder / "munge/socket").exists(), 20, "munged makes no socket")
         _wait(lambda: _states(environment) == ["idle", "idle"], 60, "the nodes do not come up")
@@ -125,7 +128,7 @@ def wait_for(environment: dict[str, str], job: str, *states: str, seconds: float
 
 
 def _states(environment: dict[str, str]) -> list[str]:
-    done = subprocess.run(["sinfo", "--Node", "--noheader", "--format=%t"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(["sinfo", "--partition=main", "--Node", "--noheader", "--format=%t"], env=environment, capture_output=True, text=True)
     return done.stdout.split()
 
 
