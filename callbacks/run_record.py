@@ -34,6 +34,8 @@ class RunRecord(Callback):
         self._write(trainer, [] if trainer.ckpt_path is None else _read_starts(_path(trainer)), _start(trainer, pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if (finish := getattr(trainer.strategy.checkpoint_io, "finish", None)) is not None:
+            finish()  # ended is a run whose last checkpoint stands
         self._close(trainer, pl_module, {"ended": _now()})
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -68,6 +68,12 @@ def test_all_stages_survive_fifty_kills(tmp_path: Path) -> None:
     kill(tmp_path, "--kills", "50")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_checkpoints_written_in_the_background_survive_kills(tmp_path: Path) -> None:
+    kill(tmp_path, "--kills", "4", "--stages", "vqvae", "--background")
+
+
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_run_killed_in_its_validation_validates_first(config: str, step: int) -> None:
     """The checkpoint is written before the validation of its step; the validation of the last step is not lost either."""

@@ -1,6 +1,6 @@
 """Kill a training run at random moments, resume it, and compare what it leaves with the run that nobody disturbed, bit by bit.
 
-    python tests/support/kills.py --kills 50 --out FOLDER [--seed 0] [--stages vqvae gpt video] [--ranks 1 2]
+    python tests/support/kills.py --kills 50 --out FOLDER [--seed 0] [--stages vqvae gpt video] [--ranks 1 2] [--background]
 
 Runs are children of this process, which has imported everything before: they start in a fraction of a second. Two ranks are two children
 that meet over gloo.
@@ -34,6 +34,7 @@ SMALL_TOKENIZER = {"slots": 1, "codes": 16, "encoder_width": 8, "encoder_depth":
 EMA = {"class_path": "callbacks.ema.DeviceEMAWeightAveraging", "init_args": {"decay": 0.5, "use_buffers": False}}
 ADAMW = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
 SCHEDULE = {"warmup_steps": 3, "decay": "cosine"}
+BACKGROUND = ["--trainer.plugins", "{class_path: callbacks.checkpoint_io.WholeCheckpointIO, init_args: {background: true}}"]
 FOLDERS = {split: f"data/{split}" for split in ("train", "val", "test")}
 
 
@@ -193,7 +194,9 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other and type(one) is type(other) else [f"{path}: {str(one)[:120]} | {str(other)[:120]}"]
 
 
-def survive(folder: Path, stage: str, run_dir: str, *, world: int, seconds: float, numbers: random.Random, kills: int) -> dict[str, int]:
+def survive(
+    folder: Path, stage: str, run_dir: str, *, world: int, seconds: float, numbers: random.Random, kills: int, options: list[str]
+) -> dict[str, int]:  # fmt: skip
     """Start a run and kill it up to `kills` times at a random moment of its `seconds`, then let it end; how often each signal hit.
 
     Every start has another number of reading threads.
@@ -201,7 +204,7 @@ def survive(folder: Path, stage: str, run_dir: str, *, world: int, seconds: floa
     hits = {"SIGKILL": 0, "SIGTERM": 0, "SIGUSR1": 0}
     while sum(hits.values()) < kills:
         name = numbers.choice(list(hits))
-        children = start(folder, stage, run_dir, world=world, options=["--data.init_args.num_workers", str(numbers.randint(0, 3))])
+        children = start(folder, stage, run_dir, world=world, options=[*options, "--data.init_args.num_workers", str(numbers.randint(0, 3))])
         time.sleep(numbers.uniform(0.1, 1.0) * seconds)
         target = numbers.sample(children, numbers.randint(1, world))  # one rank or both
         with contextlib.suppress(ProcessLookupError):
@@ -213,13 +216,13 @@ def survive(folder: Path, stage: str, run_dir: str, *, world: int, seconds: floa
         early = -getattr(signal, name)  # before the run listens
         assert codes[0] == STOPPED or early in codes, codes
         hits[name] += 1
-    while (codes := run(folder, stage, run_dir, world=world)) != [0] * world:
+    while (codes := run(folder, stage, run_dir, world=world, options=options)) != [0] * world:
         raise AssertionError(f"{stage}: the resumed run ended with {codes}; see {folder / run_dir}.0.log")
     return hits
 
 
-def study(out: Path, kills: int, seed: int, cases: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Stages on one or two ranks until `kills` kills are done; a row each."""
+def study(out: Path, kills: int, seed: int, cases: list[tuple[str, int]], options: list[str]) -> list[dict[str, Any]]:
+    """Stages on one or two ranks until `kills` kills are done; a row each. `options` are of the killed runs alone."""
     prepare(out)
     numbers, rows = random.Random(seed), []
     for stage, world in cases:
@@ -229,7 +232,7 @@ def study(out: Path, kills: int, seed: int, cases: list[tuple[str, int]]) -> lis
         row: dict[str, Any] = {"stage": stage, "ranks": world, "kills": 0, "runs": 0, "equal": 0, "SIGKILL": 0, "SIGTERM": 0, "SIGUSR1": 0}
         while row["kills"] < -(-kills // len(cases)):
             name = f"killed_{stage}_{world}_{row['runs']}"
-            hits = survive(out, stage, name, world=world, seconds=seconds, numbers=numbers, kills=3)
+            hits = survive(out, stage, name, world=world, seconds=seconds, numbers=numbers, kills=3, options=options)
             found = differences(expected, state(out, name))
             row = {**row, **{key: row[key] + value for key, value in hits.items()}, "runs": row["runs"] + 1}
             row |= {"kills": row["kills"] + sum(hits.values()), "equal": row["equal"] + (not found)}
@@ -247,6 +250,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stages", nargs="+", default=list(configs()))
     parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--background", action="store_true", help="killed runs write their checkpoints in a thread")
     given = parser.parse_args()
-    found = study(given.out.resolve(), given.kills, given.seed, [(stage, world) for stage in given.stages for world in given.ranks])
+    cases = [(stage, world) for stage in given.stages for world in given.ranks]
+    found = study(given.out.resolve(), given.kills, given.seed, cases, BACKGROUND if given.background else [])
     sys.exit(0 if all(row["equal"] == row["runs"] for row in found) else 1)
