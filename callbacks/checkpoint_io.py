@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
@@ -84,9 +85,19 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def copied(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint as it is now, in the CPU's memory; on the CPU, tensors that share memory share it in the copy, too."""
-    elsewhere = [leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, Tensor) and leaf.device.type != "cpu"]
-    return deepcopy(checkpoint, {id(tensor): tensor.cpu() for tensor in elsewhere})
+    """A checkpoint as it is now, in the CPU's memory; on the CPU, tensors that share memory share it in the copy, too.
+
+    Tensors that share none are copied here: deepcopy takes four times as long over them.
+    """
+    tensors = [leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, Tensor)]
+    users = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.device.type == "cpu")
+    copies = {}
+    for tensor in tensors:
+        if tensor.device.type != "cpu":
+            copies[id(tensor)] = tensor.cpu()
+        elif users[tensor.untyped_storage().data_ptr()] == 1:
+            copies[id(tensor)] = tensor.clone()
+    return deepcopy(checkpoint, copies)
 
 
 def _write(checkpoint: dict[str, Any], target: Path) -> None:
