@@ -14,6 +14,7 @@ from torch import Tensor
 from xdancer.cli.interruption import StoppedBySignal, received
 from xdancer.cli.logs import ResumePoint, RunCSVLogger
 from xdancer.errors import CheckpointError
+from xdancer.integrity import check_stored
 
 LAST = "last.ckpt"
 FOLDER = "checkpoints"
@@ -181,11 +182,12 @@ def damage(path: Path) -> str | None:
     if path.is_dir():  # of several ranks, as FSDP writes them; torch reads it or says why not
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+        if not zipfile.is_zipfile(path):
+            return "damaged (cut off, or no checkpoint)"
+        check_stored(path)
+    except (OSError, ValueError) as error:
         return f"damaged ({error})"
-    return None if broken is None else f"damaged ({broken} has another checksum)"
+    return None
 
 
 def resume_point(path: Path) -> ResumePoint:
