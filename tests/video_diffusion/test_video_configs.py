@@ -39,7 +39,7 @@ def test_paper_runs(name: str, temporal: bool, steps: int) -> None:
     config = model_config(run)
     assert run["trainer"]["max_steps"] == steps
     assert run["model"]["init_args"]["optimizer"]["init_args"] == {"lr": 1e-5}
-    assert run["data"]["init_args"]["batch_size"] * run["trainer"].get("accumulate_grad_batches", 1) * 8 == 16
+    assert run["global_batch"] == 16
     assert run["data"]["init_args"]["frames"] == (16 if temporal else 1)  # one target: the other of the paper's two frames is the portrait
     assert (config.temporal, config.motion_decoder) == (temporal, temporal)
     assert config.schedule == VideoDiffusionConfig().schedule
