@@ -71,15 +71,14 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     if name not in STAGES:
         raise XDancerError(f"model.class_path {model['class_path']}: plans are made for {', '.join(STAGES)}.")
     arguments = model["init_args"]
-    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in (arguments.get("config") or {}).items()}
-    stage = STAGES[name](**sizes)
+    stage = STAGES[name](**_tupled(arguments.get("config") or {}))
     adapters, batch, rounds = arguments.get("lora"), data["batch_size"], trainer.get("accumulate_grad_batches") or 1
     if config.get("global_batch"):
         batch, rounds = split_batch(config["global_batch"], processes=gpus, at_most=batch)
     run = Run(
         stage, batch=batch, frames=data.get("frames", 1), train_spatial=arguments.get("train_spatial", True),
         bf16=str(trainer.get("precision") or "").startswith("bf16"), frozen_bf16=config.get("frozen_weights") == "bfloat16",
-        lora=LoRAConfig(**adapters) if adapters else None,
+        lora=LoRAConfig(**_tupled(adapters)) if adapters else None,
         accumulates=rounds > 1,
     )  # fmt: skip
     optimizer = (arguments.get("optimizer") or {}).get("class_path", "")
@@ -88,6 +87,11 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
         str((item.get("init_args") or {}).get("device") or "cuda").startswith("cuda") for item in averagers
     )
     return Plan(run, state_bytes=EIGHT_BIT if "8bit" in optimizer.lower() else 8.0, averages=on_gpu, gpus=gpus)
+
+
+def _tupled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As a config class holds them: tuples, where YAML has lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def remedies(plan: Plan) -> Iterator[tuple[str, Plan]]:
