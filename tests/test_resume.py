@@ -57,12 +57,13 @@ def kill(tmp_path: Path, *arguments: str) -> None:
     assert all(row["equal"] == row["runs"] >= 1 for row in rows), rows
 
 
+@pytest.mark.slow
 def test_runs_killed_at_random_moments_end_as_the_one_that_nobody_disturbed(tmp_path: Path) -> None:
     """On one and on two ranks: weights, codebooks, optimiser, schedule, random numbers, callbacks, loops and logged figures, to the bit."""
     kill(tmp_path, "--kills", "4", "--stages", "vqvae")
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.timeout(1800)
 def test_all_stages_survive_fifty_kills(tmp_path: Path) -> None:
     kill(tmp_path, "--kills", "50")

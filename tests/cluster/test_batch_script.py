@@ -27,6 +27,7 @@ def _load(name: str) -> ModuleType:
 
 two_nodes = _load("two_nodes")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(two_nodes.missing() is not None, reason=str(two_nodes.missing())), pytest.mark.timeout(300)
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ two_nodes = requeues.two_nodes
 STEPS = 14
 STAGES = ("vqvae", "gpt", "video_image", "video_temporal")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(two_nodes.missing() is not None, reason=str(two_nodes.missing())), pytest.mark.timeout(2400)
 ]  # fmt: skip
 
@@ -60,7 +61,7 @@ def test_a_chain_hands_its_checkpoints_on_and_a_failing_stage_stops_its_dependen
     assert len(tokenizers) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_time_limit_of_a_minute_is_survived(slurm: requeues.Cluster) -> None:
     """SLURM counts limits in minutes and looks at them every few seconds: 100 s of steps, a minute a start, of which part is starting."""
     options = ("--trainer.max_steps", "200")

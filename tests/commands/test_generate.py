@@ -206,18 +206,19 @@ def test_bad_input_ends_in_one_line(generate, folder: Path, tmp_path: Path, caps
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("fps", [12.0, 60.0])
-def test_other_frame_rates_show_the_same_dance(fps: float, generate, tmp_path: Path) -> None:
-    usual, other = (generate(out=tmp_path / f"{rate:g}.mp4", side_by_side=tmp_path / f"{rate:g}_both.mp4", fps=rate)[1] for rate in (30.0, fps))
-    info = probe(other)
-    assert (info.frames, info.fps, info.has_audio) == (round(105 * fps / 30), pytest.approx(fps), True)
-    assert probe(tmp_path / f"{fps:g}_both.mp4").frames == info.frames
-    numbers = frame_numbers(105, fps)
-    assert list(shown(range(105), numbers)) == numbers
-    assert np.abs(np.array(numbers) / 30 - np.arange(len(numbers)) / fps).max() <= 0.5 / 30 + 1e-9
-    frames, same = (read_video(path).frames[:, ::8, ::8].astype(int) for path in (other, usual))
-    error = np.abs(frames[:, None] - same[None]).mean((2, 3, 4))  # the pictures of an untrained model are noise, encoded twice
-    assert error.argmin(1).tolist() == numbers
+def test_other_frame_rates_show_the_same_dance(generate, tmp_path: Path) -> None:
+    usual = read_video(generate(out=tmp_path / "usual.mp4")[1]).frames[:, ::8, ::8].astype(int)
+    for fps in (12.0, 60.0):
+        other = generate(out=tmp_path / f"{fps:g}.mp4", side_by_side=tmp_path / f"{fps:g}_both.mp4", fps=fps)[1]
+        info = probe(other)
+        assert (info.frames, info.fps, info.has_audio) == (round(105 * fps / 30), pytest.approx(fps), True)
+        assert probe(tmp_path / f"{fps:g}_both.mp4").frames == info.frames
+        numbers = frame_numbers(105, fps)
+        assert list(shown(range(105), numbers)) == numbers
+        assert np.abs(np.array(numbers) / 30 - np.arange(len(numbers)) / fps).max() <= 0.5 / 30 + 1e-9
+        frames = read_video(other).frames[:, ::8, ::8].astype(int)
+        error = np.abs(frames[:, None] - usual[None]).mean((2, 3, 4))  # the pictures of an untrained model are noise, encoded twice
+        assert error.argmin(1).tolist() == numbers
 
 
 def test_a_tiny_portrait_is_said_and_taken(generate, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

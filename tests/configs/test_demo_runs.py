@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,11 +59,24 @@ def small(stage: str, *, steps: int) -> list[str]:
     return [*arguments, *few, "--trainer.log_every_n_steps", "1", "--trainer.enable_model_summary", "false"]
 
 
-@pytest.mark.parametrize("stage", CHAIN)
+def stages(*quick: str) -> list[Any]:
+    """All four as parameters, slow ones but for those named."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in CHAIN]
+
+
+def train_upstream(stage: str) -> None:
+    """The runs that a stage starts from, in the working folder, where no test has made them."""
+    for name in CHAIN[: CHAIN.index(stage)]:
+        if not Path("runs/demo", name, "last.ckpt").is_file():
+            main(["fit", *small(name, steps=2), *NO_VALIDATION])
+
+
+@pytest.mark.parametrize("stage", stages("vqvae", "gpt"))
 def test_fit_resume_validate(stage: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
-    first = main(["fit", *small(stage, steps=2)])
+    train_upstream(stage)
     run = Path("runs/demo") / stage
+    first = main(["fit", *small(stage, steps=2)])
     assert first.trainer.global_step == 2
     assert (run / "last.ckpt").is_file()
     moved = ["--model.init_args.tokenizer", "gone.ckpt"] if stage == "gpt" else []  # the checkpoint holds it
@@ -90,11 +104,12 @@ def test_a_run_resumed_inside_an_epoch_is_the_whole_run(workplace: Path, monkeyp
     assert Path("runs/parts/metrics.csv").read_text() == Path("runs/whole/metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("stage", [name if name == "gpt" else pytest.param(name, marks=pytest.mark.slow) for name in CHAIN])
-def test_two_processes_on_the_cpu(stage: str, workplace: Path) -> None:
-    """Gloo, each stage as a child process from the upstream runs above; stages 1 and 2 validate with their callbacks on both ranks."""
-    if not (workplace / "runs/demo/vqvae/last.ckpt").is_file():
-        pytest.skip("needs the runs of test_fit_resume_validate")
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", CHAIN)
+def test_two_processes_on_the_cpu(stage: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gloo, each stage as a child process from its upstream runs; stages 1 and 2 validate with their callbacks on both ranks."""
+    monkeypatch.chdir(workplace)
+    train_upstream(stage)
     run = workplace / f"runs/ddp_{stage}"
     command = [*application.train_command("fit"), *small(stage, steps=2), "--run_dir", f"runs/ddp_{stage}"]
     two = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.callbacks+=rank_weights.RankWeights", *VALIDATION_OF_TWO[stage]]

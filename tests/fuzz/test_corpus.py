@@ -35,7 +35,7 @@ def test_a_sample_of_the_corpus(tmp_path: Path) -> None:
     assert {row["outcome"] for row in rows} == {"fine", "refused"}
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_the_whole_corpus(tmp_path: Path) -> None:
     rows = outcomes(tmp_path, 20 * KINDS)
     assert {row["outcome"] for row in rows} == {"fine", "refused"}

@@ -102,7 +102,7 @@ def test_a_handful_of_kills(video: Callable[..., Path], tmp_path: Path, detector
     assert completed >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("workers", "kills"), [(0, 40), (2, 20)])
 def test_many_kills(folder: Path, tmp_path: Path, detector_maker: Callable[[], Any], workers: int, kills: int) -> None:

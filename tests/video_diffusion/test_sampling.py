@@ -111,7 +111,7 @@ def test_streaming_is_denoising_all_frames_step_by_step(frames: int, tiny: Video
     torch.testing.assert_close(torch.cat(parts, dim=1), latents, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("guidance", [pytest.param(1.0, marks=pytest.mark.slow), 2.0])
 def test_windows_that_are_predicted_together_give_the_same_pictures(
     guidance: float, helped: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch]
 ) -> None:
