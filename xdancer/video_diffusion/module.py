@@ -43,6 +43,7 @@ class VideoDiffusionModule(LightningModule):
         lora: LoRAConfig | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_schedule: LRSchedule = LRSchedule(),
+        compile: bool = False,
     ) -> None:
         """Set up a phase. The three files may be missing where a checkpoint of this phase is loaded: it holds what they gave.
 
@@ -58,6 +59,7 @@ class VideoDiffusionModule(LightningModule):
             lora: train low-rank adapters of the attention alone (needs peft); exporting merges them.
             optimizer: called with the parameters that train.
             lr_schedule: factor on its rate over the run.
+            compile: compile the UNets with torch.compile; with gradient_checkpointing in pieces, which gains less.
         """
         super().__init__()
         header = {"stage": "video_diffusion", "config": asdict(config), "lora": None if lora is None else asdict(lora)}
@@ -81,6 +83,9 @@ class VideoDiffusionModule(LightningModule):
             add_adapters(self.model, lora)
         self.optimizer = SharedOptimizer(optimizer)
         self.lr_schedule = lr_schedule
+        if compile:
+            for unet in self.model.spatial_unets.values():
+                unet.compile()
 
     tokenizer: VQVAE | None
 

@@ -24,12 +24,24 @@ class VQVAEModule(LightningModule):
         config: VQVAEConfig = VQVAEConfig(),
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_schedule: LRSchedule = LRSchedule(),
+        compile: bool = False,
     ) -> None:
+        """Build the model.
+
+        Args:
+            config: sizes.
+            optimizer: called with all parameters.
+            lr_schedule: factor on its rate over the run.
+            compile: compile encoders and decoder with torch.compile; the codebook, which follows the data, stays as it is.
+        """
         super().__init__()
         self.save_hyperparameters({"stage": "vqvae", "config": asdict(config)})  # plain data; a resumed run obeys a new rate
         self.model = VQVAE(config)
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
+        if compile:
+            self.model.encoder.compile()
+            self.model.decoder.compile()
 
     def forward(self, pose: PoseBatch) -> VQVAEOutput:
         return self.model(pose)
