@@ -80,11 +80,13 @@ def video(tmp_path: Path) -> Callable[..., Path]:
         silent: bool = False,
         absent: tuple[float, float] | None = None,
         height: int = 80,
+        wave: np.ndarray | None = None,
     ) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         times = np.arange(round(seconds * fps)) / fps
         frames = (picture(time, person=absent is None or not absent[0] <= time < absent[1], height=height) for time in times)
-        wave = np.zeros(round(seconds * RATE), np.float32) if silent else clicks(seconds)
+        if wave is None:
+            wave = np.zeros(round(seconds * RATE), np.float32) if silent else clicks(seconds)
         media.write_video(folder / name, frames, fps=fps, audio=wave if sound else None, sample_rate=RATE)
         return folder / name
 

@@ -59,7 +59,7 @@ def test_parts_share_the_videos_by_content(folder: Path, made: Path) -> None:
     rows = [json.loads((made / f"part-{index:05d}-of-00003" / "part.json").read_text()) for index in range(3)]
     names = [video["video"] for row in rows for video in row["videos"]]
     assert sorted(names) == sorted(path.name for path in folder.iterdir())
-    digests = [digest for _, _, digest in rows[0]["job"]["sources"]]
+    digests = [digest for _, _, digest, _ in rows[0]["job"]["sources"]]
     assert {share_of(digest, 1) for digest in digests} == {0}
     assert all(any(Part(index, 5).holds(digest) for index in range(5)) for digest in digests)
 

@@ -7,7 +7,7 @@ from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
 from xdancer.prepare import Execution, Part, PartReport, PrepareReport, PrepareSettings, SplitChoice, prepare_part, prepare_videos
 from xdancer.prepare.execution import EngineName
-from xdancer.prepare.settings import SplitMode
+from xdancer.prepare.settings import SongIdentity, SplitMode
 from xdancer.progress import Steps
 
 
@@ -16,6 +16,7 @@ def prepare(
     out: Path = Path("data"),
     *,
     groups: Path | None = None,
+    songs: SongIdentity = "music",
     split: SplitMode = "song",
     val: float = 0.1,
     test: float = 0.1,
@@ -50,7 +51,8 @@ def prepare(
     Args:
         videos: folder with dance videos, one dancer each; searched with its sub-folders.
         out: folder for the shards.
-        groups: CSV with the columns video,song; splits never share a song. Without it each file name is a song.
+        groups: CSV with the columns video,song; splits never share a song. A video that it does not name is called after its file.
+        songs: `music` makes videos one song in which the same music is heard (chroma fingerprints); `name` believes names alone.
         split: `song` holds out whole songs; `frames` puts every clip into train, val and test, for data modules with a frame_range.
         val: share of the songs for validation (at least one from two songs on).
         test: share of the songs for testing (at least one from three songs on).
@@ -89,7 +91,7 @@ def prepare(
     )  # fmt: skip
     print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
     execution = Execution(workers, engine, ray_address, clip_timeout)
-    choice, share = SplitChoice(split, val, test), None if part is None else Part.parse(part)
+    choice, share = SplitChoice(split, val, test, songs), None if part is None else Part.parse(part)
     if share is not None:
         _refuse_with_part(overwrite=overwrite, keep_work=keep_work)
         with Steps() as steps:

@@ -1,4 +1,4 @@
-"""Raw dance videos → training shards: sources · filters · crop · clip · cache · split · output · report · engine · parts."""
+"""Raw dance videos → training shards: sources · filters · crop · clip · cache · songs · split · output · report · engine · parts."""
 
 from xdancer.prepare.engine import prepare_part, prepare_videos
 from xdancer.prepare.execution import Execution

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from xdancer.data.shards import ShardWriter
+from xdancer.errors import XDancerError
 from xdancer.prepare.cache import ClipCache
 from xdancer.prepare.clip import of_source
 from xdancer.prepare.execution import Progress
@@ -12,6 +13,8 @@ from xdancer.prepare.job import Job, VideoRecord
 from xdancer.prepare.output import staged
 from xdancer.prepare.page import Gallery, write_page
 from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted
+from xdancer.prepare.songs import heard, join_songs
+from xdancer.prepare.sources import Source
 from xdancer.prepare.split import assign_splits
 from xdancer.types import FPS
 
@@ -35,17 +38,18 @@ def assemble(
     Raises:
         XDancerError: no clips, a damaged one, or the disk is full.
     """
-    sources = {clip.key: source for source in job.sources for clip in records[source.name].clips}
+    danced, notes = _songs({source.name: source for source in job.sources if records[source.name].clips}, job, cache_of)
+    sources = {clip.key: source for name, source in danced.items() for clip in records[name].clips}
     songs = {key: source.song for key, source in sources.items()}
     split_keys = assign_splits(songs, job.split.by, val=job.split.val, test=job.split.test)
-    videos = tuple(_video_report(source.song, records[source.name], split_keys) for source in job.sources)
+    videos = tuple(_video_report(danced.get(source.name, source), records[source.name], split_keys, notes) for source in job.sources)
     if not songs:
         raise nothing_accepted(videos)
     gallery = Gallery(list(songs))
     with staged(out) as folder:
         for name, keys in split_keys.items():
-            notes = {"split_by": job.split.by}
-            with ShardWriter(folder / name, split=name, features=job.features, licence=job.licence, notes=notes) as writer:
+            split_by = {"split_by": job.split.by}
+            with ShardWriter(folder / name, split=name, features=job.features, licence=job.licence, notes=split_by) as writer:
                 for number, key in enumerate(keys, start=1):
                     sample = of_source(cache_of(sources[key].digest).load(key), sources[key])
                     writer.write(sample)
@@ -63,14 +67,31 @@ def assemble(
     return report
 
 
-def _video_report(song: str, record: VideoRecord, splits: Mapping[str, Sequence[str]]) -> VideoReport:
+def _songs(sources: Mapping[str, Source], job: Job, cache_of: CacheOf) -> tuple[dict[str, Source], Mapping[str, str]]:
+    """The videos with the songs they share, and what is to be said of some.
+
+    Raises:
+        XDancerError: the plan of a video, with its music, is lost.
+    """
+    if job.split.songs == "name":
+        return dict(sources), {}
+    prints = {}
+    for name, source in sources.items():
+        plan = cache_of(source.digest).plan(source)
+        if plan is None:
+            raise XDancerError(f"{name}: the plan of its clips is missing or damaged. Start the same command (or its part) again.")
+        prints[name] = heard(plan.music)
+    return join_songs(sources, prints)
+
+
+def _video_report(source: Source, record: VideoRecord, splits: Mapping[str, Sequence[str]], notes: Mapping[str, str]) -> VideoReport:
     keys = [clip.key for clip in record.clips]
     reasons = list(record.reasons)
     for cut in record.cuts:
         if cut.reason:
             reasons.append(cut.reason + (f" ({cut.start:.0f}–{cut.stop:.0f} s)" if len(record.cuts) > 1 else ""))
     return VideoReport(
-        record.video, song, tuple(keys), round(sum(clip.frames for clip in record.clips) / FPS, 3),
-        tuple(name for name, members in splits.items() if set(keys) & set(members)), tuple(dict.fromkeys(reasons)), record.notes,
-        record.quarantined,
+        record.video, source.song, tuple(keys), round(sum(clip.frames for clip in record.clips) / FPS, 3),
+        tuple(name for name, members in splits.items() if set(keys) & set(members)), tuple(dict.fromkeys(reasons)),
+        (*record.notes, *([notes[source.name]] if source.name in notes else [])), record.quarantined,
     )  # fmt: skip

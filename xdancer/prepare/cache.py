@@ -41,6 +41,8 @@ class Plan:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What looks odd about the video."""
+    music: str = ""
+    """Fingerprint of its sound (`songs.hear`)."""
 
 
 def pack_clip(sample: ClipSample) -> bytes:
@@ -106,7 +108,9 @@ class ClipCache:
         """The cuts of a video that were planned before."""
         row = _read(self._plan_path(source))
         try:
-            return None if row is None else Plan(tuple(Cut(source, **cut) for cut in row["cuts"]), notes=tuple(row["notes"]))
+            if row is None:
+                return None
+            return Plan(tuple(Cut(source, **cut) for cut in row["cuts"]), notes=tuple(row["notes"]), music=str(row["music"]))
         except (TypeError, KeyError):
             return None
 
@@ -114,7 +118,7 @@ class ClipCache:
         """Keep the cuts of a video; a video without any is looked at again by the next start."""
         if plan.cuts:
             cuts = [{name: value for name, value in asdict(cut).items() if name != "source"} for cut in plan.cuts]
-            self._write(self._plan_path(source), json.dumps({"cuts": cuts, "notes": plan.notes}, allow_nan=False).encode())
+            self._write(self._plan_path(source), json.dumps({"cuts": cuts, "notes": plan.notes, "music": plan.music}, allow_nan=False).encode())
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Clips that are not there, or damaged."""

@@ -10,7 +10,7 @@ from typing import Any
 from xdancer.audio.encoder import feature_table
 from xdancer.data.manifest import FeatureInfo
 from xdancer.pose.detector import PoseDetector
-from xdancer.prepare.settings import PrepareSettings, SplitMode
+from xdancer.prepare.settings import PrepareSettings, SongIdentity, SplitMode
 from xdancer.prepare.sources import Source
 from xdancer.prepare.split import assign_splits
 
@@ -22,6 +22,8 @@ class SplitChoice:
     by: SplitMode = "song"
     val: float = 0.1
     test: float = 0.1
+    songs: SongIdentity = "music"
+    """What makes two videos one song where no groups file says it: the same music, or an equal name."""
 
     def __post_init__(self) -> None:
         assign_splits({}, self.by, val=self.val, test=self.test)  # wrong shares are refused before the work
@@ -48,7 +50,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; where the videos lie is not part of it."""
-        rows = [[source.name, source.song, source.digest] for source in self.sources]
+        rows = [[source.name, source.song, source.digest, source.named] for source in self.sources]
         return {**asdict(self), "sources": rows}
 
     @classmethod
@@ -58,7 +60,7 @@ class Job:
         Raises:
             TypeError, KeyError, ValueError: not such data.
         """
-        sources = tuple(Source(Path(name), name, song, digest) for name, song, digest in data["sources"])
+        sources = tuple(Source(Path(name), name, song, digest, named) for name, song, digest, named in data["sources"])
         return cls(**{**data, "sources": sources, "split": SplitChoice(**data["split"])})
 
 
@@ -72,8 +74,8 @@ def describe_job(sources: Sequence[Source], settings: PrepareSettings, detector:
     features: dict[str, FeatureInfo] = {entry: {"width": int(row["width"]), "version": str(row["version"])} for entry, row in table.items()}
     name = f"{detector.name} {detector.version}"
     digest = settings.digest(f"{name} {features}")
-    choice = f"{split.by} {split.val} {split.test}" if split.by == "song" else split.by
-    rows = [f"{source.name} {source.song} {source.digest}" for source in sources]
+    choice = f"{split.by} {split.val} {split.test} {split.songs}" if split.by == "song" else f"{split.by} {split.songs}"
+    rows = [f"{source.name} {source.song} {source.named} {source.digest}" for source in sources]
     fingerprint = hashlib.sha256("\n".join([*rows, digest, choice, licence]).encode()).hexdigest()[:16]
     versions = {package: _version(package) for package in ("xdancer", "av", "numpy", "pillow")}
     plain = {name: _plain(value) for name, value in asdict(settings).items()}

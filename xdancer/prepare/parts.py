@@ -19,7 +19,7 @@ from xdancer.prepare.output import check_output
 from xdancer.prepare.quarantine import Quarantine, Quarantined
 from xdancer.prepare.report import PrepareReport
 
-PART, SCHEMA = "part.json", 1
+PART, SCHEMA = "part.json", 2
 LOCAL = ("device", "pose_weights", "person_weights")
 """Settings that may differ between machines: the digest of the settings has the weights' content."""
 
@@ -219,6 +219,7 @@ def _facts(job: Job) -> Mapping[str, object]:
     versions = {f"version of {name}": value for name, value in job.versions.items()}
     return {
         **versions, **settings, "detector": job.detector, "features": job.features, "--split": job.split.by, "--val": job.split.val,
-        "--test": job.split.test, "--licence": job.licence, "videos": [(source.name, source.song, source.digest) for source in job.sources],
-        "weights": job.settings_digest, "fingerprint": job.fingerprint,
+        "--test": job.split.test, "--songs": job.split.songs, "--licence": job.licence,
+        "videos": [(source.name, source.song, source.digest) for source in job.sources], "weights": job.settings_digest,
+        "fingerprint": job.fingerprint,
     }  # fmt: skip

@@ -12,7 +12,8 @@ from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
 
 SplitMode = Literal["song", "frames"]
-CLIP_VERSION = 2
+SongIdentity = Literal["music", "name"]
+CLIP_VERSION = 3
 """Raised whenever a clip of the same video comes out differently."""
 
 

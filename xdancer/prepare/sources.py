@@ -22,6 +22,8 @@ class Source:
     song: str
     digest: str
     """sha256 of the file."""
+    named: bool = False
+    """Whether a groups file says which song it is; else it is called after the video."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
         raise XDancerError(f"{folder}: holds no video ({', '.join(sorted(EXTENSIONS))}). Give a folder with dance videos.")
     names = {path: path.relative_to(folder).as_posix() for path in paths}
     songs = {} if groups is None else read_groups(groups, names)
-    return [Source(path, name, songs.get(name, path.stem), file_digest(path)) for path, name in names.items()]
+    return [Source(path, name, songs.get(name, path.stem), file_digest(path), name in songs) for path, name in names.items()]
 
 
 def read_groups(path: Path, names: dict[Path, str]) -> dict[str, str]:

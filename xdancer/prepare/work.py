@@ -15,6 +15,7 @@ from xdancer.pose.detector import PoseDetector, make_detector
 from xdancer.prepare.cache import Plan, Rejection, pack_clip
 from xdancer.prepare.clip import prepare_clip
 from xdancer.prepare.settings import PrepareSettings
+from xdancer.prepare.songs import hear
 from xdancer.prepare.sources import Cut, Source, plan_cuts
 from xdancer.workers import one_thread
 
@@ -35,7 +36,9 @@ def plan_video(source: Source, settings: PrepareSettings) -> Plan:
         return Plan(reasons=("no sound",))
     cuts = plan_cuts(source, duration, settings)
     notes = () if 10 <= info.fps <= 125 else (f"{info.fps:.3g} frames per second: if the container lies, pass --source-fps",)
-    return Plan(tuple(cuts), () if cuts else (f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}",), notes)
+    if not cuts:
+        return Plan(reasons=(f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}",), notes=notes)
+    return Plan(tuple(cuts), notes=notes, music=hear(source.path))
 
 
 def make_clip(cut: Cut, settings: PrepareSettings, maker: DetectorMaker | None = None) -> bytes | Rejection:
