@@ -3,9 +3,9 @@
     python benchmarks/same_music.py [--songs 100] [--recordings FOLDER]
 
 Two pieces of 10 s of each of so many generated songs, the second softly in noise 30 dB below; these songs are hard to tell apart, as nine
-styles at free tempi have few harmonies. Rows: seconds of both ways to the same decision, the all-lags way with the same threshold; pairs found of
-those that are the same, pairs found that are not. With `--recordings`, eight pieces of 8 s of each sound file or video there (as it is, soft, in
-noise 20 dB below, through AAC): joined pairs that share 5 s, and the greatest similarity of different music.
+styles at free tempi have few harmonies. Rows: seconds of both ways to the same decision, the all-lags way with the same threshold; pairs found
+of those that are the same, pairs found that are not. With `--recordings`, eight pieces of 8 s of each sound file or video there (as it is, soft,
+in noise 20 dB below, through AAC): joined pairs that share 5 s, and the greatest similarity of different music.
 """
 
 import argparse
@@ -84,8 +84,10 @@ def show_recordings(folder: Path, random: np.random.Generator) -> None:
             highest = max(highest, best_lag(prints[names[one]], prints[names[other]])[0])
         elif abs(start - their_start) <= 3:
             same, joined = same + 1, joined + groups.together(one, other)
-    print_row("recordings: pairs of the same music joined, of those that share 5 s", ours=joined, reference=same, ratio=joined / same, target=0.95,
-              different_joined=wrong, highest_of_different=round(highest, 3))  # fmt: skip
+    print_row(
+        "recordings: pairs of the same music joined, of those that share 5 s", ours=joined, reference=same, ratio=joined / same, target=0.95,
+        different_joined=wrong, highest_of_different=round(highest, 3),
+    )  # fmt: skip
 
 
 def main() -> None:
