@@ -4,7 +4,7 @@
 
 Two pieces of 10 s of each of so many generated songs, the second softly in noise 30 dB below; these songs are hard to tell apart, as nine
 styles at free tempi have few harmonies. Rows: seconds of both ways to the same decision, the all-lags way with the same threshold; pairs found
-of those that are the same, pairs found that are not. With `--recordings`, eight pieces of 8 s of each sound file or video there (as it is, soft,
+of those that are the same, pairs found that are not. With `--recordings`, eight pieces of 8 s of each sound file or video there (plain, soft,
 in noise 20 dB below, through AAC): joined pairs that share 5 s, and the greatest similarity of different music.
 """
 
