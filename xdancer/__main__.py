@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "features": ("xdancer.commands.features:features", "add a music feature to shards"),
     "tokenize": ("xdancer.commands.tokenize:tokenize", "write the motion tokens of shards beside them"),
     "cache-latents": ("xdancer.commands.cache_latents:cache_latents", "run stage 3's frozen networks over the videos of shards once"),
-    "import": ("xdancer.commands.importing:IMPORT", "3D motion capture → shards for stage 1"),
+    "import": ("xdancer.commands.importing:IMPORT", "data sets with known poses (AIST++, pose files beside videos), motion capture → shards"),
     "shards": ("xdancer.commands.shards:shards", "verify or show shards, merge parts of them"),
     "weights": ("xdancer.commands.weights:WEIGHTS", "pretrained weights that people have: list them, take them in"),
     "submit": ("xdancer.commands.submit:submit", "train on a SLURM cluster: single jobs, chains of the stages, arrays of seeds"),

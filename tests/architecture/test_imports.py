@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "pose": {"audio", "media"},
     "media": {"audio", "pose"},
     "embedded": {"data", "audio", "pose", "media"},
-    "importers": {"data", "pose"},
+    "importers": {"data", "audio", "pose", "media", "prepare"},
     "prepare": {"data", "audio", "pose", "media", "report"},
     "metrics": {"pose", "audio"},
     "pipelines": {*STAGES, "audio", "pose", "media", "checkpoint"},

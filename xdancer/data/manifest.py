@@ -52,6 +52,8 @@ class ClipMeta(TypedDict):
     phrase: NotRequired[str | None]
     detector: NotRequired[str]
     """Name and version of what found the pose; `exact` for generated clips."""
+    confidence: NotRequired[str]
+    """`absent` where the poses came from a file without confidences: those in the pose are then 1 (there) or 0 (missing), not measured."""
     quality: NotRequired[dict[str, Any]]
     licence: NotRequired[str]
 
