@@ -108,7 +108,7 @@ def disco(*people: np.ndarray) -> list[Any]:
 
 def write(path: Path, content: Any) -> Path:
     """By the kind of the content."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, np.ndarray):
         with path.open("wb") as file:
             np.save(file, content)

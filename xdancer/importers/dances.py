@@ -135,38 +135,45 @@ def import_dances(
         check_replaceable(out / split)
         if (out / split).exists() and any((out / split).iterdir()):
             raise ShardError(f"{out / split} already holds shards. Choose another --out.")
-    free = {dance.song for dance in dances} - set(plan.splits)
+    tell = progress or (lambda what, done, total, remark: None)
+    refused, usable = dict(left_out or {}), list[Dance]()
+    for number, dance in enumerate(dances, start=1):  # before the splits: a song without a usable dance must not take validation's place
+        try:
+            _planned(dance, plan)
+            usable.append(dance)
+        except XDancerError as error:
+            refused[dance.name] = str(error)
+        tell("check", number, len(dances), dance.name)
+    free = {dance.song for dance in usable} - set(plan.splits)
     by_song = {**split_songs(free, val=plan.val, test=plan.test), **plan.splits}
-    refused, notes, accepted = dict(left_out or {}), dict[str, tuple[str, ...]](), list[str]()
-    clips = dict[str, int]()
-    table = feature_table(plan.features) if plan.features else {}
+    notes, accepted, clips = dict[str, tuple[str, ...]](), list[str](), dict[str, int]()
     try:
         with ExitStack() as stack:
             writers = dict[str, ShardWriter]()
-            for number, dance in enumerate(dances, start=1):
+            for number, dance in enumerate(usable, start=1):
                 samples, remarks = _clips(dance, plan)
                 split = by_song[dance.song]
+                if samples and split not in writers:
+                    writer = ShardWriter(
+                        out / split, split=split, features=feature_table(plan.features), licence=plan.licence, notes={"importer": layout}
+                    )
+                    writers[split] = stack.enter_context(writer)
                 for sample in samples:
-                    if split not in writers:
-                        manifest = {"importer": layout, "clips_without": "pictures"}
-                        writer = ShardWriter(out / split, split=split, features=table, licence=plan.licence, notes=manifest)
-                        writers[split] = stack.enter_context(writer)
                     writers[split].write(sample)
-                    clips[split] = clips.get(split, 0) + 1
+                clips[split] = clips.get(split, 0) + len(samples)
                 if samples:
                     accepted.append(dance.name)
                     notes |= {dance.name: remarks} if remarks else {}
                 else:
                     refused[dance.name] = "; ".join(remarks)
-                if progress is not None:
-                    progress("import", number, len(dances), dance.name)
+                tell("import", number, len(usable), dance.name)
             if not accepted:
                 raise _nothing(refused)
     except BaseException:
         for split in clips:  # were empty before; one may stand already when the next fails
             shutil.rmtree(out / split, ignore_errors=True)
         raise
-    report = ImportReport(layout, tuple(accepted), refused, notes, {split: clips[split] for split in SPLITS if split in clips})
+    report = ImportReport(layout, tuple(accepted), refused, notes, {split: clips[split] for split in SPLITS if clips.get(split)})
     write_text(out / REPORT, json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
     return report
 
@@ -177,22 +184,27 @@ def _nothing(refused: Mapping[str, str]) -> XDancerError:
     return XDancerError(f"none of {len(refused)} dances could be imported ({reasons}{more}).")
 
 
+def _planned(dance: Dance, plan: ImportPlan) -> tuple[Seen, list[Cut]]:
+    """What the files tell, and where it is cut.
+
+    Raises:
+        XDancerError: the files cannot be used, or are too short together.
+    """
+    seen = dance.read()
+    seconds = float(seen.times[-1]) + _step(seen.times) if len(seen.times) else 0.0
+    if plan.features:
+        seconds = min(seconds, len(_sound(_heard(dance))) / SAMPLE_RATE)
+    source = Source(dance.sound or Path(dance.name), dance.name, dance.song, hashlib.sha256(dance.name.encode()).hexdigest())
+    cuts = plan_cuts(source, seconds, plan.clips)
+    if not cuts:
+        raise PoseError(f"{seconds:.1f} s of poses with sound, --min-seconds is {plan.clips.min_seconds:g}")
+    return seen, cuts
+
+
 def _clips(dance: Dance, plan: ImportPlan) -> tuple[list[ClipSample], tuple[str, ...]]:
     """The clips of a dance, and remarks: with no clip the reasons."""
     samples, remarks = list[ClipSample](), list[str]()
-    try:
-        seen = dance.read()
-        if not len(seen.times):
-            raise PoseError("no frame")
-        seconds = float(seen.times[-1]) + _step(seen.times)
-        if plan.features:
-            seconds = min(seconds, len(_sound(_heard(dance))) / SAMPLE_RATE)
-        source = Source(dance.sound or Path(dance.name), dance.name, dance.song, hashlib.sha256(dance.name.encode()).hexdigest())
-        cuts = plan_cuts(source, seconds, plan.clips)
-        if not cuts:
-            raise PoseError(f"{seconds:.1f} s of poses with sound, --min-seconds is {plan.clips.min_seconds:g}")
-    except XDancerError as error:
-        return [], (str(error),)
+    seen, cuts = _planned(dance, plan)
     for cut in cuts:
         try:
             samples.append(_clip(dance, seen, cut, plan))
