@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from xdancer.errors import PoseError, XDancerError
 from xdancer.importers.dances import Dance, Seen
-from xdancer.importers.pose_json import ABOVE_ONE, read_bytes
+from xdancer.importers.pose_files import FARTHEST
+from xdancer.importers.pose_json import ABOVE_ONE, MOST_HOLES, read_bytes
 from xdancer.importers.restricted import read_pickle
 from xdancer.pose.coordinates import hold_missing
 from xdancer.pose.detector import add_neck
@@ -142,9 +143,13 @@ def read_view(path: Path, camera: int) -> Seen:
     if view[..., 2].max() > ABOVE_ONE:
         raise PoseError(f"{path}: confidences up to {view[..., 2].max():g}. They lie in 0 … 1.")
     height, width = SIZE
-    inside = ((view[~missing][:, :2] >= 0) & (view[~missing][:, :2] <= (width, height))).all(-1).mean()
-    if inside < 0.5:
-        raise PoseError(f"{path}: {1 - inside:.0%} of the keypoints lie outside of a picture of {width}×{height}, the size of AIST's videos.")
+    points = view[~missing][:, :2]
+    outside = ((points < 0) | (points > (width, height))).any(-1).mean()
+    if outside > 0.5 or np.abs(points - (width / 2, height / 2)).max() > FARTHEST * height / 2:
+        raise PoseError(
+            f"{path}: {outside:.0%} of the keypoints lie outside of a picture of {width}×{height}, the size of AIST's videos, as far as "
+            f"{points[:, 0].max():.4g}, {points[:, 1].max():.4g}."
+        )
     pixels = np.zeros((len(view), KEYPOINT_COUNT, 3), np.float32)
     pixels[:, BODY] = view[:, list(COCO_BODY)].clip((-np.inf, -np.inf, 0), (np.inf, np.inf, 1))
     add_neck(pixels)
@@ -170,4 +175,6 @@ def _read(path: Path) -> tuple[Float[NDArray, "camera frame 17 3"], Float[NDArra
     if not np.isfinite(steps).all() or steps.min() <= 0:
         raise PoseError(f"{path}: timestamps do not ascend. Download the file again.")
     counts = np.maximum(1, np.round(steps / np.median(steps)))
+    if counts.sum() > frames / (1 - MOST_HOLES):
+        raise PoseError(f"{path}: timestamps leave out more than half of the frames. Download the file again.")
     return keypoints, np.concatenate([[0.0], np.cumsum(counts)]) / FPS
