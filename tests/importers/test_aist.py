@@ -20,6 +20,11 @@ FRAMES = 90
 SONGS = ("mBR0", "mPO1", "mLO2", "mMH3")
 
 
+def flicker(frames: int, start: int) -> np.ndarray:
+    """Confidences of .9 in every second frame from `start` on, .5 between."""
+    return np.where((np.arange(frames) - start) % 2, np.float32(0.5), np.float32(0.9))
+
+
 def keypoints(frames: int = FRAMES, seed: int = 0) -> np.ndarray:
     """(9, frame, 17, 3): a body that sways, camera 2 sees it 100 pixels further right, camera 6 nobody."""
     rng = np.random.default_rng(seed)
@@ -70,7 +75,8 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *flags: str) -> int:
     music = () if "--music" in flags or "none" in flags else ("--music", str(folder / "wavs"))
-    return main(["import", "dataset", str(folder), "--out", str(folder / "out"), "--min-seconds", "1", *music, *flags])
+    out = () if "--out" in flags else ("--out", str(folder / "out"))
+    return main(["import", "dataset", str(folder), *out, "--min-seconds", "1", *music, *flags])
 
 
 def test_a_view_is_coco_with_a_neck_and_without_hands(tmp_path: Path) -> None:
@@ -171,6 +177,17 @@ def test_every_second_frame_of_the_camera_is_a_frame_of_the_clip(folder: Path) -
     np.testing.assert_allclose((pose[:, 0, 0] - pose[0, 0, 0]) * scale, points[:, 0, 0] - points[0, 0, 0], atol=0.02)
     np.testing.assert_allclose(pose[:, 0, 2], points[:, 0, 2])
     assert np.abs(pose[:, BODY, 1]).max() < 1  # framed by the window
+
+
+def test_a_frame_keeps_its_own_confidence_wherever_the_clip_begins(folder: Path) -> None:
+    for start in (1, 7, 31):  # 31/60 s is no binary fraction
+        points = keypoints(frames=360 + start)
+        points[:, :start] = np.nan
+        points[..., 2] = np.where(np.isfinite(points[..., 0]), flicker(360 + start, start)[:, None], np.nan)
+        for path in (folder / "annotations/keypoints2d").iterdir():
+            file(path, points)
+        assert run(folder, "--features", "none", "--val", "0", "--test", "0", "--out", str(folder / f"out-{start}")) == 0
+        np.testing.assert_allclose(ShardReader(folder / f"out-{start}/train").pose(0)[:, 0, 2], 0.9)
 
 
 @pytest.mark.slow

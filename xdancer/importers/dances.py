@@ -224,7 +224,8 @@ def _clip(dance: Dance, seen: Seen, cut: Cut, plan: ImportPlan) -> ClipSample:
         raise PoseError(f"a person is seen for {seconds:.1f} s at a stretch, --min-seconds is {plan.clips.min_seconds:g}")
     pixels, times = pixels[run], times[run]
     count = int(np.floor((times[-1] - times[0]) * FPS + 1e-3)) + 1
-    moments = times[0] + np.arange(count) / FPS
+    # to the microsecond: a moment that lies on a frame must not fall behind it by the last bit, and take the worse confidence of two frames
+    times, moments = np.round(times, 6), np.round(times[0] + np.arange(count) / FPS, 6)
     (height, width), window = seen.size, (plan.clips.width, plan.clips.height)
     box = union_box(pixels, width, height)
     crop = choose_crop(box, width=width, height=height, aspect=window[0] / window[1], margin=plan.clips.margin)
