@@ -17,7 +17,7 @@ from xdancer.prepare.sources import Cut, Source
 from xdancer.types import ClipSample
 
 RATE = 44100
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=5.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=5.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 
 
 def make(path: Path, detector: PoseDetector, start: float = 0.0, stop: float = 3.0, settings: PrepareSettings = SETTINGS) -> ClipSample:

@@ -15,7 +15,7 @@ from xdancer.prepare import Execution, PrepareSettings, SplitChoice, cache, prep
 from xdancer.prepare.clip import prepare_clip
 from xdancer.types import ClipSample
 
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 pytestmark = pytest.mark.usefixtures("plain_page")
 
 

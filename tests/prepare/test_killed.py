@@ -17,7 +17,7 @@ import pytest
 from xdancer.prepare import Execution, PrepareSettings, prepare_videos
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 FORKS = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")  # the child computes on its own threads only
 pytestmark = [FORKS, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 

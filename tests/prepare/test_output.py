@@ -13,7 +13,7 @@ from xdancer.errors import XDancerError
 from xdancer.prepare import PrepareSettings, SplitChoice, prepare_videos
 from xdancer.prepare.output import check_output, refuse_overlap
 
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=2.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 pytestmark = pytest.mark.usefixtures("plain_page")
 
 

@@ -18,7 +18,7 @@ from xdancer.prepare.page import Gallery, reason_kind, write_page
 from xdancer.prepare.report import PrepareReport, VideoReport
 from xdancer.types import ClipSample
 
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 
 
 def sample(key: str, quality: dict[str, Any]) -> ClipSample:

@@ -14,7 +14,7 @@ from xdancer.errors import XDancerError
 from xdancer.prepare import Part, PrepareSettings, SplitChoice, merge_parts, parts, prepare_part, prepare_videos
 from xdancer.prepare.parts import share_of
 
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 pytestmark = pytest.mark.usefixtures("plain_page")
 
 

@@ -18,7 +18,7 @@ from xdancer.prepare.quarantine import Quarantine
 from xdancer.prepare.tasks import Task, WorkerDiedError
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 TWO = Execution(workers=2)
 
 

@@ -13,7 +13,7 @@ from xdancer.errors import MissingPackageError, XDancerError
 from xdancer.prepare import Execution, PrepareSettings, prepare_videos, ray_crew
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
-SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",))
+SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=1.0, min_person=50, features=("librosa",), shot_threshold=0.0)
 NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray (extra `ray`) is not installed")
 
 

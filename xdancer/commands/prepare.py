@@ -27,6 +27,7 @@ def prepare(
     margin: float = 0.08,
     min_person: int = 100,
     source_fps: float | None = None,
+    shot_threshold: float = 3.0,
     features: str = "librosa,musicnn",
     detector: DetectorName = "mediapipe",
     pose_weights: Path | None = None,
@@ -63,6 +64,7 @@ def prepare(
         margin: room around the dancer's keypoints, as a share of their height.
         min_person: least height of the dancer in pixels of the video.
         source_fps: the videos' true frame rate, if their containers lie.
+        shot_threshold: how many times a cut's difference between pictures exceeds its neighbours'; clips lie within shots. 0 looks for no cuts.
         features: music features, separated by commas: librosa, beat_phase, musicnn, jukebox.
         detector: mediapipe works offline; dwpose and rtmw need the extra `wholebody` and their weights.
         pose_weights: local ONNX file of DWPose or RTMW.
@@ -88,6 +90,7 @@ def prepare(
     settings = PrepareSettings(
         width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person,
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
+        shot_threshold=shot_threshold,
     )  # fmt: skip
     print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
     execution = Execution(workers, engine, ray_address, clip_timeout)

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import soxr
 from av.stream import Disposition
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from xdancer.errors import MediaError
@@ -167,14 +168,27 @@ def probe(source: Source) -> VideoInfo:
     return VideoInfo(width, height, float(fps), len(seconds), float(len(seconds) / fps), has_audio)
 
 
-def _upright(frame: Any) -> Picture:
-    picture = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+class _Upright:
+    """Frames → RGB pictures as displayed; `height`: shrunk to that many rows where they have more."""
+
+    def __init__(self, height: int | None) -> None:
+        self.height, self.reformatter = height, VideoReformatter()  # a new one for every picture costs more than the conversion
+
+    def __call__(self, frame: Any) -> Picture:
+        turns = round(frame.rotation / 90) % 4
+        rows = frame.width if turns % 2 else frame.height
+        if self.height is None or self.height >= rows:
+            picture = self.reformatter.reformat(frame, format="rgb24").to_ndarray()
+        else:
+            size = [max(1, round(side * self.height / rows)) for side in (frame.width, frame.height)]
+            picture = self.reformatter.reformat(frame, *size, format="rgb24", interpolation=Interpolation.AREA).to_ndarray()
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
-def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Picture]]:
+def stream_video(source: Source, *, start: int = 0, height: int | None = None) -> Iterator[tuple[float, Picture]]:
     """Pictures one by one with their time in seconds since the video's first picture; `start` counts pictures.
+
+    With a `height` larger pictures are shrunk to it.
 
     Raises:
         MediaError: missing, damaged, or without pictures.
@@ -185,6 +199,7 @@ def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Pic
         if start >= len(stamps):
             return
         origin, target = int(stamps[0]), int(stamps[start])
+    upright = _Upright(height)
     for seek in (True, False) if target is not None else (False,):
         with _open(source) as container:
             stream = _picture_stream(container)
@@ -202,7 +217,7 @@ def stream_video(source: Source, *, start: int = 0) -> Iterator[tuple[float, Pic
             origin = first[0] if origin is None else origin
             for stamp, frame in chain([first], decoded):
                 if target is None or stamp >= target:
-                    yield float((stamp - origin) * stream.time_base), _upright(frame)
+                    yield float((stamp - origin) * stream.time_base), upright(frame)
             return
 
 

@@ -11,6 +11,7 @@ from xdancer.audio.encoder import feature_table
 from xdancer.data.manifest import FeatureInfo
 from xdancer.pose.detector import PoseDetector
 from xdancer.prepare.settings import PrepareSettings, SongIdentity, SplitMode
+from xdancer.prepare.shots import shot_finder
 from xdancer.prepare.sources import Source
 from xdancer.prepare.split import assign_splits
 
@@ -69,11 +70,12 @@ def describe_job(sources: Sequence[Source], settings: PrepareSettings, detector:
 
     Raises:
         XDancerError: a music feature or weights that cannot be had.
+        MissingPackageError: shots are looked for and PySceneDetect is not installed.
     """
     table = feature_table(settings.features, device=settings.device)
     features: dict[str, FeatureInfo] = {entry: {"width": int(row["width"]), "version": str(row["version"])} for entry, row in table.items()}
     name = f"{detector.name} {detector.version}"
-    digest = settings.digest(f"{name} {features}")
+    digest = settings.digest(f"{name} {features} {shot_finder(settings)}")
     choice = f"{split.by} {split.val} {split.test} {split.songs}" if split.by == "song" else f"{split.by} {split.songs}"
     rows = [f"{source.name} {source.song} {source.named} {source.digest}" for source in sources]
     fingerprint = hashlib.sha256("\n".join([*rows, digest, choice, licence]).encode()).hexdigest()[:16]

@@ -40,6 +40,8 @@ class PrepareSettings:
     device: DeviceName = "auto"
     source_fps: float | None = None
     """True frame rate of videos whose containers lie; None trusts the time stamps."""
+    shot_threshold: float = 3.0
+    """A picture that differs from the one before this many times as much as its neighbours do begins a new shot; 0: all is one shot."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -52,6 +54,8 @@ class PrepareSettings:
             raise XDancerError(f"--margin {self.margin:g}: a share of the person's height, between 0 and 1.")
         if self.source_fps is not None and not 1 <= self.source_fps <= 1000:
             raise XDancerError(f"--source-fps {self.source_fps:g}: must lie in 1 … 1000.")
+        if not 0 <= self.shot_threshold <= 255:
+            raise XDancerError(f"--shot-threshold {self.shot_threshold:g}: between 0 (no shots are looked for) and 255.")
         unknown = [name for name in self.features if name not in FEATURE_WIDTHS]
         if unknown or not self.features:
             raise XDancerError(f"--features {','.join(unknown)}: unknown music feature. Choose among {', '.join(FEATURE_WIDTHS)}.")

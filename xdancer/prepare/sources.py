@@ -3,7 +3,9 @@
 import csv
 import math
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from xdancer.errors import XDancerError
@@ -80,16 +82,30 @@ def read_groups(path: Path, names: dict[Path, str]) -> dict[str, str]:
     return songs
 
 
-def plan_cuts(source: Source, duration: float, settings: PrepareSettings) -> list[Cut]:
-    """Equal pieces of at most `max_seconds`; none if the video is shorter than `min_seconds`.
+def plan_cuts(source: Source, duration: float, settings: PrepareSettings, shots: Sequence[float] = ()) -> list[Cut]:
+    """Equal pieces of at most `max_seconds` of every shot; none of a shot (or video) shorter than `min_seconds`.
 
     Where equal pieces would fall below the minimum, fewer of full length are taken and the end is dropped.
+
+    Args:
+        source: the video.
+        duration: of all of it, in seconds.
+        settings: lengths of the clips.
+        shots: where the second and later shots begin, in seconds, ascending.
     """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source.name).stem)[:48].strip("-") or "video"
+    borders = [0.0, *shots, duration]
+    pieces = [piece for begin, end in pairwise(borders) for piece in _pieces(begin, end, settings)]
+    return [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", *piece) for index, piece in enumerate(pieces)]
+
+
+def _pieces(begin: float, end: float, settings: PrepareSettings) -> Iterator[tuple[float, float]]:
+    duration = end - begin
     if duration < settings.min_seconds - 0.001:
-        return []
+        return
     count = math.ceil(duration / settings.max_seconds - 1e-6)
     if duration / count < settings.min_seconds - 0.001:
         count -= 1
     length = min(duration / count, settings.max_seconds)
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source.name).stem)[:48].strip("-") or "video"
-    return [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", index * length, (index + 1) * length) for index in range(count)]
+    for index in range(count):
+        yield begin + index * length, begin + (index + 1) * length

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 from PIL import Image
 
 from xdancer import media
@@ -15,6 +16,7 @@ from xdancer.pose.detector import PoseDetector, make_detector
 from xdancer.prepare.cache import Plan, Rejection, pack_clip
 from xdancer.prepare.clip import prepare_clip
 from xdancer.prepare.settings import PrepareSettings
+from xdancer.prepare.shots import shot_starts
 from xdancer.prepare.songs import hear
 from xdancer.prepare.sources import Cut, Source, plan_cuts
 from xdancer.workers import one_thread
@@ -34,11 +36,21 @@ def plan_video(source: Source, settings: PrepareSettings) -> Plan:
     duration = info.duration if settings.source_fps is None else info.frames / settings.source_fps
     if not info.has_audio:
         return Plan(reasons=("no sound",))
-    cuts = plan_cuts(source, duration, settings)
-    notes = () if 10 <= info.fps <= 125 else (f"{info.fps:.3g} frames per second: if the container lies, pass --source-fps",)
+    notes = [] if 10 <= info.fps <= 125 else [f"{info.fps:.3g} frames per second: if the container lies, pass --source-fps"]
+    if duration < settings.min_seconds - 0.001:
+        return Plan(reasons=(f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}",), notes=tuple(notes))
+    try:
+        shots = shot_starts(source.path, settings)
+    except MediaError as error:
+        return Plan(reasons=(_reason(error, source),), notes=tuple(notes))
+    lengths = np.diff([0.0, *shots, duration])
+    short = int((lengths < settings.min_seconds - 0.001).sum())
+    if short:
+        notes.append(f"{short} of {len(lengths)} shots are shorter than --min-seconds {settings.min_seconds:g}")
+    cuts = plan_cuts(source, duration, settings, shots)
     if not cuts:
-        return Plan(reasons=(f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}",), notes=notes)
-    return Plan(tuple(cuts), notes=notes, music=hear(source.path))
+        return Plan(reasons=(f"no shot is long enough: the longest has {lengths.max():.1f} s",), notes=tuple(notes))
+    return Plan(tuple(cuts), notes=tuple(notes), music=hear(source.path))
 
 
 def make_clip(cut: Cut, settings: PrepareSettings, maker: DetectorMaker | None = None) -> bytes | Rejection:
