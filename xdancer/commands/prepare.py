@@ -7,7 +7,7 @@ from xdancer.errors import XDancerError
 from xdancer.pose.detector import DetectorName
 from xdancer.prepare import Execution, Part, PartReport, PrepareReport, PrepareSettings, SplitChoice, prepare_part, prepare_videos
 from xdancer.prepare.execution import EngineName
-from xdancer.prepare.settings import SongIdentity, SplitMode
+from xdancer.prepare.settings import People, SongIdentity, SplitMode
 from xdancer.progress import Steps
 
 
@@ -26,6 +26,7 @@ def prepare(
     max_seconds: float = 20.0,
     margin: float = 0.08,
     min_person: int = 100,
+    people: People = "largest",
     source_fps: float | None = None,
     shot_threshold: float = 3.0,
     features: str = "librosa,musicnn",
@@ -50,7 +51,7 @@ def prepare(
     left out with a reason. Interrupted, the same command continues.
 
     Args:
-        videos: folder with dance videos, one dancer each; searched with its sub-folders.
+        videos: folder with dance videos; searched with its sub-folders.
         out: folder for the shards.
         groups: CSV with the columns video,song; splits never share a song. A video that it does not name is called after its file.
         songs: `music` makes videos one song in which the same music is heard (chroma fingerprints); `name` believes names alone.
@@ -63,6 +64,7 @@ def prepare(
         max_seconds: longer videos are cut into equal clips.
         margin: room around the dancer's keypoints, as a share of their height.
         min_person: least height of the dancer in pixels of the video.
+        people: of several people `largest` takes the one who fills the most of the pictures, `each` makes one clip of everybody (at most 4).
         source_fps: the videos' true frame rate, if their containers lie.
         shot_threshold: how many times a cut's difference between pictures exceeds its neighbours'; clips lie within shots. 0 looks for no cuts.
         features: music features, separated by commas: librosa, beat_phase, musicnn, jukebox.
@@ -88,7 +90,7 @@ def prepare(
     if on_cpu and device not in ("auto", "cpu"):
         raise XDancerError(f"--device {device}: MediaPipe computes on the CPU. Use --device auto, or --detector dwpose or rtmw.")
     settings = PrepareSettings(
-        width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person,
+        width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person, people=people,
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
         shot_threshold=shot_threshold,
     )  # fmt: skip

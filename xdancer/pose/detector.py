@@ -47,6 +47,11 @@ class PoseDetector(Protocol):
         """One result per consecutive RGB picture; each call starts a new video."""
         ...
 
+    def everyone(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Iterator[list[DetectedPose]]:
+        """All people of each picture, at most `MOST_PEOPLE`, in no order that means anything; here the one that `track` follows."""
+        for pose in self.track(frames):
+            yield [pose] if (pose.pixels[:, 2] > 0).any() else []
+
     def detect(self, frames: UInt8[np.ndarray, "frame height width 3"]) -> DetectedPoses:
         """All pictures of a short video at once."""
         found = list(self.track(frames))
@@ -57,7 +62,7 @@ class PoseDetector(Protocol):
 
 
 MOST_PEOPLE = 4
-"""More are not looked for in a portrait."""
+"""More are not looked for."""
 PERSON_MARGIN = 0.12
 """How far a person reaches beyond the keypoints, of the longer side of their box."""
 

@@ -15,7 +15,7 @@ from lightning_utilities.core.imports import RequirementCache
 from numpy.typing import NDArray
 
 from xdancer.errors import MissingPackageError, PoseError, XDancerError
-from xdancer.pose.detector import DetectedPose, PoseDetector, add_neck
+from xdancer.pose.detector import MOST_PEOPLE, DetectedPose, PoseDetector, add_neck
 from xdancer.skeleton import KEYPOINT_COUNT, NECK
 
 REQUIREMENT = RequirementCache("rtmlib>=0.0.13,<0.1")
@@ -67,17 +67,30 @@ class WholeBodyDetector(PoseDetector):
         """One result per consecutive RGB picture; each call starts a new video."""
         last: NDArray[np.float32] | None = None
         for frame in frames:
-            boxes = self._find_people(np.ascontiguousarray(frame[..., ::-1]))
-            if not len(boxes):
+            people, boxes = self._people(frame)
+            if not len(people):
                 yield DetectedPose(np.zeros((KEYPOINT_COUNT, 3), np.float32))
                 continue
-            keypoints, scores = self._find_keypoints(np.ascontiguousarray(frame), bboxes=list(boxes))
-            if keypoints.shape[1:] != (133, 2):
-                raise PoseError(f"--pose-weights finds {keypoints.shape[1]} keypoints, 133 are needed. Use a model of DWPose or RTMW.")
-            people = to_sixty(keypoints, scores)
-            pose = people[choose_person(people, np.asarray(boxes, float), last)]
-            last = pose
-            yield DetectedPose(pose)
+            followed = people[choose_person(people, boxes, last)]
+            last = followed
+            yield DetectedPose(followed)
+
+    def everyone(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Iterator[list[DetectedPose]]:
+        """The largest people of each picture."""
+        for frame in frames:
+            people, boxes = self._people(frame)
+            order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[:MOST_PEOPLE]
+            yield [DetectedPose(people[index]) for index in order]
+
+    def _people(self, frame: UInt8[np.ndarray, "height width 3"]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Poses (person, 60, 3) and boxes (person, 4: left, top, right, bottom)."""
+        boxes = np.asarray(self._find_people(np.ascontiguousarray(frame[..., ::-1])), float).reshape(-1, 4)
+        if not len(boxes):
+            return np.zeros((0, KEYPOINT_COUNT, 3), np.float32), boxes
+        keypoints, scores = self._find_keypoints(np.ascontiguousarray(frame), bboxes=list(boxes))
+        if keypoints.shape[1:] != (133, 2):
+            raise PoseError(f"--pose-weights finds {keypoints.shape[1]} keypoints, 133 are needed. Use a model of DWPose or RTMW.")
+        return to_sixty(keypoints, scores), boxes
 
 
 def to_sixty(keypoints: Float[np.ndarray, "person 133 2"], scores: Float[np.ndarray, "person 133"]) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ class Rejection:
     """Why a cut became no clip."""
 
     reason: str
+    """Empty where there was nothing to expect."""
     final: bool = True
     """Another try would end alike; what was unexpected is tried again by the next start."""
     figures: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,8 @@ from xdancer.pose.detector import DetectorName
 
 SplitMode = Literal["song", "frames"]
 SongIdentity = Literal["music", "name"]
-CLIP_VERSION = 3
+People = Literal["largest", "each"]
+CLIP_VERSION = 4
 """Raised whenever a clip of the same video comes out differently."""
 
 
@@ -38,6 +39,8 @@ class PrepareSettings:
     pose_weights: Path | None = None
     person_weights: Path | None = None
     device: DeviceName = "auto"
+    people: People = "largest"
+    """Of several people the one who fills the most of the pictures, or a clip of each."""
     source_fps: float | None = None
     """True frame rate of videos whose containers lie; None trusts the time stamps."""
     shot_threshold: float = 3.0

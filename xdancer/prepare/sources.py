@@ -4,11 +4,12 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from xdancer.errors import XDancerError
+from xdancer.pose.detector import MOST_PEOPLE
 from xdancer.prepare.settings import PrepareSettings, file_digest
 
 EXTENSIONS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"))
@@ -37,6 +38,8 @@ class Cut:
     start: float
     """Seconds since the first picture."""
     stop: float
+    person: int = 0
+    """Place among the people who can be seen for long enough, the one who fills the most of the pictures first."""
 
 
 def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
@@ -96,7 +99,10 @@ def plan_cuts(source: Source, duration: float, settings: PrepareSettings, shots:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source.name).stem)[:48].strip("-") or "video"
     borders = [0.0, *shots, duration]
     pieces = [piece for begin, end in pairwise(borders) for piece in _pieces(begin, end, settings)]
-    return [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", *piece) for index, piece in enumerate(pieces)]
+    cuts = [Cut(source, f"{stem}-{source.digest[:8]}-{index:03d}", *piece) for index, piece in enumerate(pieces)]
+    if settings.people == "largest":
+        return cuts
+    return [replace(cut, key=f"{cut.key}-p{person + 1}", person=person) for cut in cuts for person in range(MOST_PEOPLE)]
 
 
 def _pieces(begin: float, end: float, settings: PrepareSettings) -> Iterator[tuple[float, float]]:

@@ -61,7 +61,8 @@ def make_clip(cut: Cut, settings: PrepareSettings, maker: DetectorMaker | None =
             sample = prepare_clip(cut, settings, process_detector(settings, maker))
         encode_sample(sample, features)  # what shards would refuse is refused now
     except XDancerError as error:
-        return Rejection(_reason(error, cut.source), isinstance(error, FINAL), getattr(error, "figures", {}), _picture(cut))
+        reason = _reason(error, cut.source)
+        return Rejection(reason, isinstance(error, FINAL), getattr(error, "figures", {}), _picture(cut) if reason else "")
     except MemoryError:
         raise
     except Exception as error:  # one odd video must not cost a night's work; the report names it
