@@ -12,6 +12,7 @@ from xdancer.errors import MediaError, PoseError
 from xdancer.pose.coordinates import to_pixels
 from xdancer.pose.detector import PoseDetector
 from xdancer.prepare.clip import prepare_clip
+from xdancer.prepare.filters import LIMITS, FilterError
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut, Source
 from xdancer.types import ClipSample
@@ -42,6 +43,8 @@ def test_24_fps_becomes_30(video: Callable[..., Path], detector: PoseDetector, l
     assert len(media.read_audio(clip.audio, sample_rate=RATE)) == pytest.approx(frames / 30 * RATE, abs=1100)
     assert (clip.meta["width"], clip.meta["height"], clip.meta["song"], clip.meta["detector"]) == (64, 112, "song", "red 1")
     assert clip.meta["quality"]["native_fps"] == pytest.approx(24, abs=0.01)
+    assert set(clip.meta["quality"]["filters"]) == set(LIMITS)
+    assert all(entry["passed"] for entry in clip.meta["quality"]["filters"].values())
     edge = to_pixels(clip.pose, width=64, height=112)[:, 0, 0]
     scale = clip.meta["quality"]["scale"]
     true = np.array([left_edge(frame / 30) for frame in range(frames)])
@@ -96,8 +99,13 @@ def test_reasons_to_leave_a_clip_out(video: Callable[..., Path], detector: PoseD
         make(video("nobody.mp4", absent=(0.0, 9.0)), detector)
     with pytest.raises(PoseError, match=r"seen for 0\.5 s at a stretch, --min-seconds is 1"):
         make(video("short.mp4", absent=(0.5, 9.0)), detector)
-    with pytest.raises(PoseError, match="only 30 pixels high, --min-person is 50"):
+    with pytest.raises(PoseError, match="person pixels 30 is below --min-person 50"):
         make(video("far.mp4", height=30), detector)
+    with pytest.raises(FilterError, match="people 1 is above --max-people 0") as crowded:
+        make(video("crowd.mp4"), detector, settings=replace(SETTINGS, max_people=0))
+    assert crowded.value.figures["filters"]["people"] == {"value": 1.0, "threshold": 0, "passed": False}
+    with pytest.raises(FilterError, match="is below --min-sharpness 1e\\+06"):
+        make(video("soft.mp4"), detector, settings=replace(SETTINGS, min_sharpness=1e6))
     with pytest.raises(MediaError, match="silent"):
         make(video("silent.mp4", silent=True), detector)
 

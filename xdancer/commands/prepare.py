@@ -26,6 +26,11 @@ def prepare(
     max_seconds: float = 20.0,
     margin: float = 0.08,
     min_person: int = 100,
+    min_side: int = 120,
+    min_sharpness: float = 3.0,
+    min_box_share: float = 0.02,
+    max_people: int = 4,
+    max_camera_motion: float = 20.0,
     people: People = "largest",
     source_fps: float | None = None,
     shot_threshold: float = 3.0,
@@ -64,6 +69,11 @@ def prepare(
         max_seconds: longer videos are cut into equal clips.
         margin: room around the dancer's keypoints, as a share of their height.
         min_person: least height of the dancer in pixels of the video.
+        min_side: least shorter side of the videos in pixels.
+        min_sharpness: least sharpness of the dancer in the clip (variance of the Laplacian); 0 takes any.
+        min_box_share: least area of the box around the dancer, as a share of the picture (paper: 0.275).
+        max_people: most people seen together (paper: 1); more than 4 are not looked for.
+        max_camera_motion: most change of the background, in grey levels of 255 (paper: 20); 255 takes any.
         people: of several people `largest` takes the one who fills the most of the pictures, `each` makes one clip of everybody (at most 4).
         source_fps: the videos' true frame rate, if their containers lie.
         shot_threshold: how many times a cut's difference between pictures exceeds its neighbours'; clips lie within shots. 0 looks for no cuts.
@@ -90,7 +100,9 @@ def prepare(
     if on_cpu and device not in ("auto", "cpu"):
         raise XDancerError(f"--device {device}: MediaPipe computes on the CPU. Use --device auto, or --detector dwpose or rtmw.")
     settings = PrepareSettings(
-        width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person, people=people,
+        width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, margin=margin, min_person=min_person,
+        min_side=min_side, min_sharpness=min_sharpness, min_box_share=min_box_share, max_people=max_people,
+        max_camera_motion=max_camera_motion, people=people,
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
         shot_threshold=shot_threshold,
     )  # fmt: skip

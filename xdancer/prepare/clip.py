@@ -21,7 +21,7 @@ from xdancer.errors import MediaError, PoseError
 from xdancer.pose.coordinates import hold_missing, nearest_frames, resample_poses, to_normalised
 from xdancer.pose.detector import PoseDetector
 from xdancer.prepare.crop import Crop, choose_crop, union_box
-from xdancer.prepare.filters import longest_presence, measure_quality
+from xdancer.prepare.filters import SHARPNESS_EVERY, FilterError, Filters, longest_presence, measure_quality, measure_view, sharpness
 from xdancer.prepare.looking import Look, Seen, look
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut, Source
@@ -36,7 +36,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
     """The finished clip.
 
     Raises:
-        PoseError: nobody, nobody for long enough, or somebody too small.
+        PoseError: nobody, nobody for long enough, or what a filter leaves out.
         MediaError: damaged pictures or sound, or silence.
     """
     waveform, beats = _sound(cut.source.path)
@@ -47,20 +47,25 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
     sound = _section(waveform, moments[0], count / FPS)
     if is_silent(sound):
         raise MediaError("silent: nothing can be heard while the person is seen")
-    box = union_box(seen.pixels, view.width, view.height)
-    if box[3] - box[1] < settings.min_person:
-        raise PoseError(f"the person is only {box[3] - box[1]:.0f} pixels high, --min-person is {settings.min_person}")
+    filters, box = Filters(settings), union_box(seen.pixels, view.width, view.height)
+    filters.add(seconds=seen_seconds(seen), **measure_view(view, seen, box[3] - box[1]))
+    filters.check()
     size = (settings.width, settings.height)
     crop = choose_crop(box, width=view.width, height=view.height, aspect=settings.width / settings.height, margin=settings.margin)
     pixels = resample_poses(crop.pixels(hold_missing(seen.pixels), size), seen.times, moments)
     index = nearest_frames(seen.times, moments)
     inside = beats.times[(beats.times >= moments[0]) & (beats.times < moments[0] + count / FPS)] - moments[0]
+    sharp = list[float]()
+    video = media.encode_video(_watched(_cropped(cut.source.path, seen.first + index, crop, size), pixels, sharp))
+    if sharp:
+        filters.add(sharpness=float(np.median(sharp)))
+        filters.check()
     quality = {
         **measure_quality(pixels),
         "native_fps": round(1 / float(np.median(np.diff(seen.times))), 3),
-        "person_pixels": round(box[3] - box[1]),
         "scale": round(settings.height / crop.height, 4),
         "outside": round(crop.outside(view.width, view.height), 4),
+        "filters": filters.results,
     }
     meta: dict[str, Any] = {
         **_origin(cut.source, moments[0], moments[0] + count / FPS, cut.person), "style": None, "phrase": None,
@@ -72,7 +77,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
         pose=to_normalised(pixels, width=settings.width, height=settings.height),
         features=encode_music(sound, SAMPLE_RATE, count, settings.features, device=settings.device),
         meta=meta,
-        video=media.encode_video(_cropped(cut.source.path, seen.first + index, crop, size)),
+        video=video,
         audio=media.encode_audio(sound, SAMPLE_RATE),
         mask=None if seen.masks is None else media.encode_video(_cropped_masks(seen.masks, (view.height, view.width), index, crop, size)),
     )
@@ -115,7 +120,7 @@ def _dance(view: Look, settings: PrepareSettings, place: int) -> Seen:
         person = view.person(number)
         if len(person.times) < 2 or (run := longest_presence(person.pixels, person.times)).stop == 0:
             continue
-        seconds = float(person.times[run.stop - 1] - person.times[run.start] + np.median(np.diff(view.times)))
+        seconds = seen_seconds(person.part(run))
         longest = max(longest, seconds)
         if seconds >= settings.min_seconds - 0.001:
             found.append(person.part(run))
@@ -125,7 +130,24 @@ def _dance(view: Look, settings: PrepareSettings, place: int) -> Seen:
         raise PoseError(NOBODY_ELSE)
     if not longest:
         raise PoseError("no person was found")
-    raise PoseError(f"a person is seen for {longest:.1f} s at a stretch, --min-seconds is {settings.min_seconds:g}")
+    filters = Filters(settings)
+    filters.add(seconds=longest)
+    raise FilterError(
+        f"a person is seen for {longest:.1f} s at a stretch, --min-seconds is {settings.min_seconds:g}", {"filters": filters.results}
+    )
+
+
+def seen_seconds(seen: Seen) -> float:
+    """Length of a stretch, its last picture included."""
+    return float(seen.times[-1] - seen.times[0] + np.median(np.diff(seen.times)))
+
+
+def _watched(pictures: Iterator[NDArray[np.uint8]], pixels: NDArray[np.float32], sharp: list[float]) -> Iterator[NDArray[np.uint8]]:
+    """The pictures, and of some of them their sharpness."""
+    for number, picture in enumerate(pictures):
+        if number % SHARPNESS_EVERY == 0 and (value := sharpness(picture, pixels[number])) is not None:
+            sharp.append(value)
+        yield picture
 
 
 def _cropped(path: Path, index: NDArray[np.int64], crop: Crop, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

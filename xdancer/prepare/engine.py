@@ -216,7 +216,7 @@ class _Teller:
     def count(self, outcomes: dict[str, int | Rejection]) -> None:
         accepted = sum(isinstance(outcome, int) for outcome in outcomes.values())
         self.accepted += accepted
-        self.left_out += len(outcomes) - accepted
+        self.left_out += sum(isinstance(outcome, Rejection) and bool(outcome.reason) for outcome in outcomes.values())
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if self.progress is not None:

@@ -2,7 +2,7 @@
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -91,27 +91,41 @@ def _look_once(path: Path, start: float, end: float, source_fps: float | None, d
     if source_fps is not None:
         stamps = np.arange(len(stamps)) / source_fps
     first, stop = (int(place) for place in np.searchsorted(stamps, (start - 1e-6, end - 1e-6)))
-    times, shapes = list[float](), set[tuple[int, ...]]()
-    waiting = deque[NDArray[np.uint8]]()  # a detector may read ahead
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
+    def pictures() -> Iterator[tuple[float, NDArray[np.uint8]]]:
         for number, (time, picture) in enumerate(media.stream_video(path, start=first), start=first):
             if number >= stop:
                 return
-            times.append(time if source_fps is None else number / source_fps)
+            yield time if source_fps is None else number / source_fps, picture
+
+    return look_at(pictures(), stop - first, first, detector)
+
+
+def look_at(pictures: Iterable[tuple[float, NDArray[np.uint8]]], count: int, first: int, detector: PoseDetector) -> Look:
+    """What is seen in pictures with their times, of which `count` are expected; `first` is the number of the first one in its video.
+
+    Raises:
+        MediaError: fewer than two, or of several sizes.
+    """
+    times, shapes = list[float](), set[tuple[int, ...]]()
+    waiting = deque[NDArray[np.uint8]]()  # a detector may read ahead
+
+    def shown() -> Iterator[NDArray[np.uint8]]:
+        for time, picture in pictures:
+            times.append(time)
             shapes.add(picture.shape)
             waiting.append(picture)
             yield picture
 
     tracker, counts, small, behind = Tracker(), list[int](), list[NDArray[np.uint8]](), list[NDArray[np.bool_]]()
-    for number, people in enumerate(detector.everyone(pictures())):
+    for number, people in enumerate(detector.everyone(shown())):
         picture = waiting.popleft()
         counts.append(tracker.add(number, times[number], people, picture))
         if number % SMALL_EVERY == 0:
             small.append(_shrink(picture))
             behind.append(_nobody(people, picture))
     if len(times) < 2 or len(shapes) != 1:
-        raise MediaError(f"damaged: {len(times)} of {stop - first} pictures could be decoded, in {len(shapes)} sizes")
+        raise MediaError(f"damaged: {len(times)} of {count} pictures could be decoded, in {len(shapes)} sizes")
     height, width, _ = shapes.pop()
     return Look(tracker.people(), np.array(counts), np.asarray(times), first, width, height, np.stack(small), np.stack(behind))
 

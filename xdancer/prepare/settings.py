@@ -34,6 +34,16 @@ class PrepareSettings:
     """Room around the union of all keypoints, as a share of its height; half as much again above the head."""
     min_person: int = 100
     """The union of all keypoints must be at least this high, in pixels of the video."""
+    min_side: int = 120
+    """Shorter side of the video, in pixels (the paper gives no number)."""
+    min_sharpness: float = 3.0
+    """Variance of the Laplacian inside the person's box, at the clip's size (the paper gives no measure)."""
+    max_people: int = 4
+    """Seen together in a tenth of the pictures (paper: 1)."""
+    min_box_share: float = 0.02
+    """Area of the box around the body, as a share of the picture's (paper: 0.275)."""
+    max_camera_motion: float = 20.0
+    """Deviation of the background's grey levels (0 … 255) over the clip (paper: 20)."""
     features: tuple[str, ...] = ("librosa", "musicnn")
     detector: DetectorName = "mediapipe"
     pose_weights: Path | None = None
@@ -53,6 +63,9 @@ class PrepareSettings:
                 raise XDancerError(f"--{name} {value}: must be even and at least 32.")
         if not 1 <= self.min_seconds <= self.max_seconds:
             raise XDancerError(f"--min-seconds {self.min_seconds:g} --max-seconds {self.max_seconds:g}: needed is 1 ≤ min ≤ max.")
+        for name in ("min_side", "min_sharpness", "max_people", "min_box_share", "max_camera_motion", "min_person"):
+            if not getattr(self, name) >= 0:
+                raise XDancerError(f"--{name.replace('_', '-')} {getattr(self, name):g}: must not be negative.")
         if not 0 <= self.margin <= 1:
             raise XDancerError(f"--margin {self.margin:g}: a share of the person's height, between 0 and 1.")
         if self.source_fps is not None and not 1 <= self.source_fps <= 1000:

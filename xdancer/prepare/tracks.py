@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from xdancer.pose.detector import DetectedPose
-from xdancer.prepare.filters import LONGEST_GAP
 from xdancer.skeleton import BODY, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, VISIBLE
 
+LONGEST_GAP = 0.5
+"""Seconds without a person that a clip may contain; keypoints are held meanwhile, with confidence 0."""
 JUMP, SPEED = 0.3, 0.6
 """A pose is at most this many heights from where the track expects it, and this many more per second."""
 SIZE = 1.6
