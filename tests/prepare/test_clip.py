@@ -115,3 +115,15 @@ def test_a_lying_container_is_overruled(video: Callable[..., Path], detector: Po
     clip = make(path, detector, settings=replace(SETTINGS, source_fps=24.0))
     assert clip.frames == 89
     assert clip.meta["quality"]["native_fps"] == 24
+
+
+@pytest.mark.parametrize("offset", [0.15, -0.15])
+def test_sound_is_moved_by_the_offset(video: Callable[..., Path], detector: PoseDetector, offset: float) -> None:
+    clip = make(video("a.mp4"), detector, settings=replace(SETTINGS, audio_offset=offset))
+    assert clip.audio is not None
+    loud = np.flatnonzero(np.abs(media.read_audio(clip.audio, sample_rate=RATE)) > 0.25)
+    onsets = loud[np.append(True, np.diff(loud) > 0.1 * RATE)] / RATE
+    np.testing.assert_allclose(onsets[:5], np.arange(0.25, 2.5, 0.5) + offset, atol=0.002)
+    straight = make(video("a.mp4"), detector)
+    moved = np.array(straight.meta["beats"])[:5] + offset
+    np.testing.assert_allclose(np.array(clip.meta["beats"])[: sum(moved >= 0)], moved[moved >= 0], atol=1e-3)

@@ -33,6 +33,7 @@ def prepare(
     max_camera_motion: float = 20.0,
     people: People = "largest",
     source_fps: float | None = None,
+    audio_offset: float = 0.0,
     shot_threshold: float = 3.0,
     features: str = "librosa,musicnn",
     detector: DetectorName = "mediapipe",
@@ -76,6 +77,7 @@ def prepare(
         max_camera_motion: most change of the background, in grey levels of 255 (paper: 20); 255 takes any.
         people: of several people `largest` takes the one who fills the most of the pictures, `each` makes one clip of everybody (at most 4).
         source_fps: the videos' true frame rate, if their containers lie.
+        audio_offset: seconds by which the sound is delayed against what the files say; negative where it comes too late.
         shot_threshold: how many times a cut's difference between pictures exceeds its neighbours'; clips lie within shots. 0 looks for no cuts.
         features: music features, separated by commas: librosa, beat_phase, musicnn, jukebox.
         detector: mediapipe works offline; dwpose and rtmw need the extra `wholebody` and their weights.
@@ -104,7 +106,7 @@ def prepare(
         min_side=min_side, min_sharpness=min_sharpness, min_box_share=min_box_share, max_people=max_people,
         max_camera_motion=max_camera_motion, people=people,
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
-        shot_threshold=shot_threshold,
+        shot_threshold=shot_threshold, audio_offset=audio_offset,
     )  # fmt: skip
     print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
     execution = Execution(workers, engine, ray_address, clip_timeout)

@@ -325,6 +325,26 @@ def _read_sound(source: Source, *, sample_rate: int, mono: bool) -> NDArray[np.f
     return (sound if rate == sample_rate else soxr.resample(sound, rate, sample_rate)).astype(np.float32, copy=False)
 
 
+def sound_seconds(source: Source) -> float | None:
+    """How long after the first picture (without pictures: the first sample) the sound ends, by its packets; None where they do not say.
+
+    Raises:
+        MediaError: missing or damaged.
+    """
+    with _open(source) as container:
+        has_picture = _picture_stream(container) is not None
+    start = _first_picture_time(source) if has_picture else None
+    with _open(source) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
+            return None
+        ends = [
+            (packet.pts, packet.pts + (packet.duration or 0)) for packet in container.demux(stream) if packet.size and packet.pts is not None
+        ]
+        unit = float(stream.time_base)
+    return None if not ends else max(end for _, end in ends) * unit - (min(begin for begin, _ in ends) * unit if start is None else start)
+
+
 def _first_picture_time(source: Source) -> float | None:
     with _open(source) as container:
         unit = float(_picture_stream(container).time_base)

@@ -39,7 +39,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
         PoseError: nobody, nobody for long enough, or what a filter leaves out.
         MediaError: damaged pictures or sound, or silence.
     """
-    waveform, beats = _sound(cut.source.path)
+    waveform, beats = _sound(cut.source.path, settings.audio_offset)
     view = look(cut, settings, detector)
     seen = _dance(view, settings, cut.person)
     count = int(np.floor((seen.times[-1] - seen.times[0]) * FPS + 1e-3)) + 1
@@ -97,10 +97,13 @@ def _origin(source: Source, start: float, stop: float, person: int) -> dict[str,
 
 
 @lru_cache(maxsize=1)
-def _sound(path: Path) -> tuple[NDArray[np.float32], Beats]:
-    """Sound of the whole video and its beats: tracked over all of it, not clip by clip."""
+def _sound(path: Path, offset: float) -> tuple[NDArray[np.float32], Beats]:
+    """Sound of the whole video, delayed by `offset` seconds, and its beats: tracked over all of it, not clip by clip."""
     waveform = media.read_audio(path, sample_rate=SAMPLE_RATE)
-    return waveform, track_beats(waveform, SAMPLE_RATE)
+    beats = track_beats(waveform, SAMPLE_RATE)
+    late = round(offset * SAMPLE_RATE)
+    waveform = np.pad(waveform, (late, 0)) if late > 0 else waveform[-late:]
+    return waveform, Beats(beats.times + offset, beats.tempo)
 
 
 def _section(waveform: NDArray[np.float32], start: float, seconds: float) -> NDArray[np.float32]:

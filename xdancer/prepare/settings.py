@@ -53,6 +53,8 @@ class PrepareSettings:
     """Of several people the one who fills the most of the pictures, or a clip of each."""
     source_fps: float | None = None
     """True frame rate of videos whose containers lie; None trusts the time stamps."""
+    audio_offset: float = 0.0
+    """Seconds by which the sound is delayed against what the files say; negative where it comes too late."""
     shot_threshold: float = 3.0
     """A picture that differs from the one before this many times as much as its neighbours do begins a new shot; 0: all is one shot."""
 
@@ -70,6 +72,8 @@ class PrepareSettings:
             raise XDancerError(f"--margin {self.margin:g}: a share of the person's height, between 0 and 1.")
         if self.source_fps is not None and not 1 <= self.source_fps <= 1000:
             raise XDancerError(f"--source-fps {self.source_fps:g}: must lie in 1 … 1000.")
+        if not abs(self.audio_offset) <= 60:
+            raise XDancerError(f"--audio-offset {self.audio_offset:g}: seconds, between -60 and 60.")
         if not 0 <= self.shot_threshold <= 255:
             raise XDancerError(f"--shot-threshold {self.shot_threshold:g}: between 0 (no shots are looked for) and 255.")
         unknown = [name for name in self.features if name not in FEATURE_WIDTHS]

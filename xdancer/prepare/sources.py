@@ -11,8 +11,7 @@ from pathlib import Path
 from xdancer.errors import XDancerError
 from xdancer.pose.detector import MOST_PEOPLE
 from xdancer.prepare.settings import PrepareSettings, file_digest
-
-EXTENSIONS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"))
+from xdancer.prepare.sniff import EXTENSIONS, is_candidate
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Cut:
 
 
 def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
-    """All videos in the folder and its sub-folders, in the order of their names; hidden ones are passed over.
+    """All videos in the folder and its sub-folders, by name or by content, in the order of their names; hidden ones are passed over.
 
     Raises:
         XDancerError: no such folder, no videos in it, or a groups file that does not fit.
@@ -52,7 +51,7 @@ def find_videos(folder: Path, groups: Path | None = None) -> list[Source]:
         raise XDancerError(f"{folder}: no such folder. Give a folder with dance videos.")
     paths = sorted(
         path for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and is_candidate(path)
     )  # fmt: skip
     if not paths:
         raise XDancerError(f"{folder}: holds no video ({', '.join(sorted(EXTENSIONS))}). Give a folder with dance videos.")

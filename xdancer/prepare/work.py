@@ -17,6 +17,7 @@ from xdancer.prepare.cache import Plan, Rejection, pack_clip
 from xdancer.prepare.clip import prepare_clip
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.shots import shot_starts
+from xdancer.prepare.sniff import no_video, oddities
 from xdancer.prepare.songs import hear
 from xdancer.prepare.sources import Cut, Source, plan_cuts
 from xdancer.workers import one_thread
@@ -29,6 +30,8 @@ PICTURE_HEIGHT = 160
 
 def plan_video(source: Source, settings: PrepareSettings) -> Plan:
     """The cuts of a video, or why there are none."""
+    if why := no_video(source.path):
+        return Plan(reasons=(why,))
     try:
         info = media.probe(source.path)
     except MediaError as error:
@@ -36,7 +39,7 @@ def plan_video(source: Source, settings: PrepareSettings) -> Plan:
     duration = info.duration if settings.source_fps is None else info.frames / settings.source_fps
     if not info.has_audio:
         return Plan(reasons=("no sound",))
-    notes = [] if 10 <= info.fps <= 125 else [f"{info.fps:.3g} frames per second: if the container lies, pass --source-fps"]
+    notes = list(oddities(source.path, info, duration, settings))
     if duration < settings.min_seconds - 0.001:
         return Plan(reasons=(f"too short: {duration:.1f} s, --min-seconds is {settings.min_seconds:g}",), notes=tuple(notes))
     try:
