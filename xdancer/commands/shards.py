@@ -1,9 +1,10 @@
-"""`xdancer shards verify DIR`, `show DIR KEY` and `merge PARTS…`: are shards sound, what is in them, and joining parts of them."""
+"""`xdancer shards verify DIR`, `show DIR KEY`, `list DIR` and `merge PARTS…`: are shards sound, what is in them, and joining parts of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xdancer.commands.listing import list_clips
 from xdancer.errors import ShardError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def merge(parts: list[Path], *, out: Path = Path("data"), overwrite: bool = Fals
     return report
 
 
-shards = {"verify": verify, "show": show, "merge": merge}
+shards = {"verify": verify, "show": show, "list": list_clips, "merge": merge}
 
 
 def _find(folder: Path, key: str) -> "tuple[ShardReader, int]":

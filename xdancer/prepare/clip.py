@@ -22,6 +22,7 @@ from xdancer.pose.coordinates import hold_missing, nearest_frames, resample_pose
 from xdancer.pose.detector import PoseDetector
 from xdancer.prepare.crop import Crop, choose_crop, union_box
 from xdancer.prepare.filters import SHARPNESS_EVERY, FilterError, Filters, longest_presence, measure_quality, measure_view, sharpness
+from xdancer.prepare.keeping import beat_keeping
 from xdancer.prepare.looking import Look, Seen, look
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut, Source
@@ -62,6 +63,7 @@ def prepare_clip(cut: Cut, settings: PrepareSettings, detector: PoseDetector) ->
         filters.check()
     quality = {
         **measure_quality(pixels),
+        "beats": beat_keeping(pixels, inside),
         "native_fps": round(1 / float(np.median(np.diff(seen.times))), 3),
         "scale": round(settings.height / crop.height, 4),
         "outside": round(crop.outside(view.width, view.height), 4),
