@@ -44,10 +44,9 @@ def list_clips(dir: Path, *, sort: str | None = None, where: str | None = None, 
     if json:
         print(json_text.dumps(chosen, indent=1, ensure_ascii=False))
         return
-    asked = [
-        name for name in dict.fromkeys([*([] if sort is None else [sort]), *(name for name, _, _ in conditions), *COLUMNS]) if name in known
-    ]
-    for line in _table(chosen, asked):
+    asked = [sort] if sort is not None else []
+    columns = dict.fromkeys((*asked, *(name for name, _, _ in conditions), *COLUMNS))
+    for line in _table(chosen, [name for name in columns if name in known]):
         print(line)
     print(f"{len(chosen)} of {len(rows)} clips, {sum(row['figures']['seconds'] for row in chosen):.0f} s")
 

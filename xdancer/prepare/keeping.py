@@ -18,8 +18,8 @@ def beat_keeping(pose: Float[np.ndarray, "frame 60 3"], music: Float[NDArray, " 
     """Beat F1 (protocol `seconds`), its null and z; empty without motion beats or music beats.
 
     Null: the same motion against the clip's own beats, moved around in a circle by `LAGS` evenly spread lags, those near 0 left out. It needs
-    no other clip, so that a clip's figures do not depend on what else lies in the folder. Even music is the same one beat later: some of the lags
-    score as well as lag 0, which keeps z small (a perfect dance to even beats reaches about 2). z is in standard deviations over the lags.
+    no other clip, so that a clip's figures do not depend on what else lies in the folder. Even music is the same one beat later: some of the
+    lags score as well as lag 0, which keeps z small (a perfect dance to even beats reaches about 2). z is in standard deviations over the lags.
     """
     seconds = len(pose) / FPS
     motion = motion_beats(pose[..., :2], pose[..., 2], FPS)
