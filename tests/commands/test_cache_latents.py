@@ -96,6 +96,7 @@ def test_rows_are_what_the_networks_give(here: Path, capsys: pytest.CaptureFixtu
     assert "train.latents/embedding" in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", ["false", "true"])
 def test_training_on_them_is_training_on_the_videos(here: Path, drawn: str) -> None:
     assert cache() == 0

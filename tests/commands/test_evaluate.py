@@ -43,6 +43,7 @@ def test_the_table_of_a_folder_is_that_of_the_library(dances: Path, tmp_path: Pa
     assert evaluate(generated=dances.parent / "demo", detector="none", device="cpu")["held_out"] == figures
 
 
+@pytest.mark.slow
 def test_an_evaluation_folder_has_a_page_with_null_rows(dances: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     found = evaluate(generated=dances, null="frozen,locked", html=page, detector="none", device="cpu")

@@ -112,7 +112,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(tmp_path: Path, 
     videos, out = tmp_path / "videos", tmp_path / "out"
     for number in (0, 1):
         scenery(videos, f"{number}.mp4", seconds=1.0 + 0.1 * number)
-    flags = ["--split", "frames", "-W", "64", "-H", "112", "--min-person", "32", *SMALL, *HERE]
+    flags = ["--split", "frames", "-W", "64", "-H", "112", "--min-person", "32", "--max-camera-motion", "100", *SMALL, *HERE]
     assert main(["prepare", str(videos), "--out", str(tmp_path / "sizes"), "--keep-work", *flags]) == 0
     clip = max(path.stat().st_size for path in (tmp_path / "sizes/.work").glob("*.npz"))
     with largest_file(clip // 2):
@@ -131,7 +131,7 @@ def test_parts_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     videos, out = tmp_path / "videos", tmp_path / "out"
     for number in (0, 1):
         scenery(videos, f"{number}.mp4", seconds=1.0 + 0.1 * number)
-    flags = ["-W", "64", "-H", "112", "--min-person", "32", *SMALL, *HERE]
+    flags = ["-W", "64", "-H", "112", "--min-person", "32", "--max-camera-motion", "100", *SMALL, *HERE]
     assert "parts count from 0, here from 0/2 to 1/2" in refused(capsys, videos, "--out", out, "--part", "2/2", *flags)
     assert "--overwrite --part" in refused(capsys, videos, "--out", out, "--part", "0/2", "--overwrite", *flags)
     assert "--keep-work --part" in refused(capsys, videos, "--out", out, "--part", "0/2", "--keep-work", *flags)

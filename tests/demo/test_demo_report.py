@@ -60,6 +60,7 @@ def test_equal_seeds_sample_equal_dances(folders: Folders, tiny_checkpoints: dic
     assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_holds_every_figure_and_stands_alone(
     folders: Folders, tiny_models: Path, tiny_checkpoints: dict[str, Path], monkeypatch
 ) -> None:

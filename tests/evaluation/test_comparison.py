@@ -100,6 +100,7 @@ def test_one_damaged_file_costs_one_dance(real: Path, tools: Instruments, kept: 
     assert rows["real"].figures["n/dances"] == 3
 
 
+@pytest.mark.slow
 def test_every_file_is_decoded_once_whatever_is_measured_of_it(real: Path, tools: Instruments, tmp_path: Path) -> None:
     """Features, poses, faces, pairs with two null rows of pictures: one decoding; without those later none; a damaged cache is made again."""
     decoded: list[str] = []

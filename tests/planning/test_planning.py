@@ -67,7 +67,7 @@ def real_bytes(run: Run) -> int:
 @pytest.mark.parametrize(
     "run",
     [
-        Run(GPT, batch=4),
+        pytest.param(Run(GPT, batch=4), marks=pytest.mark.slow),
         pytest.param(Run(SMALL, batch=2, frames=16), marks=pytest.mark.slow),
         pytest.param(Run(replace(SMALL, gradient_checkpointing=True), batch=4, frames=16, train_spatial=False), marks=pytest.mark.slow),
     ],
@@ -94,6 +94,7 @@ def test_every_stage_fits_one_card_of_24_gb(stage: str, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["total_gib"] * 2**30 <= 22e9
 
 
+@pytest.mark.slow
 def test_adapters_and_pose_guider_are_planned() -> None:
     """Only the adapters train; skeletons are drawn without torch and cost it nothing."""
     pytest.importorskip("peft")
@@ -185,6 +186,7 @@ def test_configs_add_up_as_for_train_py() -> None:
     assert gathered(["--config", "a", "--gpus", "8", "--config=b"], "--config") == ["--gpus", "8", "--configs", '["a", "b"]']
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--config", "configs/demo/gpt.yaml", "--gpu-memory", "0.84", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

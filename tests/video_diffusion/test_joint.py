@@ -83,6 +83,7 @@ def test_the_gradient_is_the_image_s(
     assert not codes.requires_grad
 
 
+@pytest.mark.slow
 def test_a_run_continues_where_it_stopped(
     tiny: VideoDiffusionConfig, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_dancer_is_learned_by_adapters_alone_and_merges(
     assert all(name.rpartition(".")[0].endswith(LORA.targets) for name in set(merged.state_dict()) - same)
 
 
+@pytest.mark.slow
 def test_it_resumes_to_the_bit_and_only_as_it_was(
     config: VideoDiffusionConfig, base: Path, make_batch: Callable[..., VideoBatch], tokenizer_folder: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_two_processes_hold_the_codebook_of_one(two_processes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Start, moving averages and revival, with encoders that train along; and the same use of codes."""
     monkeypatch.syspath_prepend(SUPPORT)
