@@ -11,8 +11,9 @@ from xdancer import media
 from xdancer.pose.detector import DetectedPose, PoseDetector
 from xdancer.prepare import PrepareSettings, prepare_videos
 from xdancer.prepare.clip import prepare_clip
+from xdancer.prepare.crop import Crop
 from xdancer.prepare.sources import Cut, Source
-from xdancer.prepare.tracks import Tracker
+from xdancer.prepare.tracks import Tracker, mask_step, pack_mask, unpack_mask
 
 FPS = 24.0
 SETTINGS = PrepareSettings(width=64, height=112, min_seconds=1.0, max_seconds=3.0, min_person=50, features=("librosa",), shot_threshold=0.0)
@@ -134,3 +135,18 @@ def test_a_clip_of_each_with_a_crop_of_its_own(crossing: Path, tmp_path: Path, p
     assert (steps[0] > -1e-3).all()
     assert (steps[1] < 1e-3).all()
     assert clips[0].meta["quality"]["scale"] != clips[1].meta["quality"]["scale"]
+
+
+def test_a_kept_mask_lies_where_the_whole_one_does() -> None:
+    rows, columns = np.mgrid[:771, :515]
+    radius = np.hypot((rows - 400) / 300, (columns - 250) / 120)
+    mask = (255 / (1 + np.exp(40 * (radius - 1)))).astype(np.uint8)  # soft, as MediaPipe's are
+    step = mask_step(771, 515)
+    kept = unpack_mask(pack_mask(mask), 771, 515)
+    assert (step, kept.shape) == (2, (386, 258))
+    crop, size = Crop(-20.0, 30.0, 448.0, 784.0), (256, 448)
+    whole, thin = crop.picture(mask, size, edge=False), crop.thinned(step).picture(kept, size, edge=False)
+    assert np.abs(whole.astype(float) - thin).mean() < 1
+    centres = [np.argwhere(picture > 127).mean(axis=0).tolist() for picture in (whole, thin)]
+    assert centres[0] == pytest.approx(centres[1], abs=0.05)
+    assert ((whole > 127) ^ (thin > 127)).sum() < 0.001 * (whole > 127).sum()

@@ -4,10 +4,10 @@ Keypoints are interpolated in time (confidence = the smaller neighbour); each pi
 person mask follows the pictures.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from xdancer.prepare.keeping import beat_keeping
 from xdancer.prepare.looking import Look, Seen, look
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut, Source
+from xdancer.prepare.tracks import mask_step, unpack_mask
 from xdancer.types import FPS, ClipSample
 
 SAMPLE_RATE = 44100
@@ -172,6 +173,7 @@ def _cropped(path: Path, index: NDArray[np.int64], crop: Crop, size: tuple[int, 
 def _cropped_masks(
     masks: list[bytes], shape: tuple[int, int], index: NDArray[np.int64], crop: Crop, size: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
-    for number in index.tolist():
-        mask = np.frombuffer(zlib.decompress(masks[number]), np.uint8).reshape(shape)
-        yield np.repeat(crop.picture(mask, size, edge=False)[..., None], 3, axis=2)
+    thinned = crop.thinned(mask_step(*shape))
+    for number, group in groupby(index.tolist()):
+        mask = np.repeat(thinned.picture(unpack_mask(masks[number], *shape), size, edge=False)[..., None], 3, axis=2)
+        yield from (mask for _ in group)

@@ -1,6 +1,5 @@
 """What is seen in one cut, at the native frame rate: its people, each one's track, and small pictures of what lies behind them."""
 
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from xdancer.errors import MediaError
 from xdancer.pose.detector import PERSON_MARGIN, DetectedPose, PoseDetector
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.sources import Cut
-from xdancer.prepare.tracks import Track, Tracker
+from xdancer.prepare.tracks import Track, Tracker, pack_mask
 from xdancer.skeleton import BODY, KEYPOINT_COUNT, VISIBLE
 
 SMALL = 48
@@ -33,7 +32,7 @@ class Seen:
     """(frame, 60, 3); confidence 0 where the person was not seen."""
     times: NDArray[np.float64]
     masks: list[bytes] | None
-    """Compressed, (height, width) uint8 each."""
+    """As `pack_mask` gives them."""
     first: int
     """Number of the first frame in the video."""
 
@@ -69,7 +68,7 @@ class Look:
         pixels[index] = track.poses
         masks = [mask for mask in track.masks if mask is not None]
         if len(masks) == len(index):
-            nothing = zlib.compress(bytes(self.width * self.height), 1)
+            nothing = pack_mask(np.zeros((self.height, self.width), np.uint8))
             known = dict(zip(index.tolist(), masks, strict=True))
             masks = [known.get(place, nothing) for place in range(len(pixels))]
         return Seen(pixels, self.times[start : start + len(pixels)], masks if len(masks) == len(pixels) else None, self.first + start)

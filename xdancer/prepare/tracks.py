@@ -33,6 +33,8 @@ COLOUR = 0.5
 """Heights that clothes of the opposite colour (black and white) are worth."""
 TORSO = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
 FAR = 1e6
+MASK_SIDE = 256
+"""Pixels of the shorter side of a kept mask, at least: MediaPipe's own have no more."""
 
 Pose = Float[NDArray[np.float32], "60 3"]
 
@@ -44,7 +46,7 @@ class Track:
     numbers: list[int] = field(default_factory=list)
     poses: list[Pose] = field(default_factory=list)
     masks: list[bytes | None] = field(default_factory=list)
-    """Compressed, (height, width) uint8 each."""
+    """As `pack_mask` gives them."""
     area: float = 0.0
     """Of the boxes around the body, summed over the pictures."""
     time: float = 0.0
@@ -66,7 +68,7 @@ class Track:
         self.colour = colour if not self.poses else self.colour + 0.1 * (colour - self.colour)
         self.numbers.append(number)
         self.poses.append(person.pixels)
-        self.masks.append(None if person.mask is None else zlib.compress(person.mask.tobytes(), 1))
+        self.masks.append(None if person.mask is None else pack_mask(person.mask))
         self.area += float(np.prod(extent(person.pixels)))
         self.time = time
 
@@ -112,6 +114,23 @@ class Tracker:
     def people(self) -> list[Track]:
         """All tracks, the one that fills the most of the pictures first."""
         return sorted(self.tracks, key=lambda track: -track.area)
+
+
+def mask_step(height: int, width: int) -> int:
+    """Every how many-th row and column of a mask is kept."""
+    return max(1, min(height, width) // MASK_SIDE)
+
+
+def pack_mask(mask: NDArray[np.uint8]) -> bytes:
+    """Compressed, every `mask_step`-th row and column."""
+    step = mask_step(*mask.shape)
+    return zlib.compress(mask[::step, ::step].tobytes(), 1)
+
+
+def unpack_mask(packed: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    """The rows and columns that were kept of a mask of that size."""
+    step = mask_step(height, width)
+    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(-(-height // step), -(-width // step))
 
 
 def extent(pose: Pose) -> NDArray[np.float64]:
