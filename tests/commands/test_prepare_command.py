@@ -18,7 +18,7 @@ from xdancer.pose.detector import DetectedPose, PoseDetector
 from xdancer.prepare import engine, work
 
 NEEDS_MEDIAPIPE = pytest.mark.skipif(find_spec("mediapipe") is None, reason="MediaPipe (extra `pose`) is not installed")
-SMALL = ["--shot-threshold", "0", "--min-seconds", "1", "--max-seconds", "2", "--features", "librosa"]
+SMALL = ["--shot-threshold", "0", "--min-seconds", "1", "--max-seconds", "2", "--features", "librosa", "--max-camera-motion", "255"]
 HERE = ["--workers", "0"]
 
 
