@@ -80,6 +80,18 @@ def test_own_pictures_decide_the_renderers_size(layout: PaperLayout) -> None:
     assert not any(phase.name == "data" for phase in phases)
 
 
+def test_few_steps_leave_the_renderer_its_share(layout: PaperLayout) -> None:
+    """300 of 900 steps teach the motion decoder alone; of 300 in all it is 100, else no picture would be learned."""
+    key = "model.init_args.config.heatmap_steps"
+    assert overrides(TRAININGS["motion decoder"], layout, 300)[key] == 100
+    assert overrides(TRAININGS["pose guider"], layout, 300)[key] == 0
+    assert key not in overrides(TRAININGS["motion decoder"], layout)
+    assert key not in overrides(TRAININGS["motion GPT"], layout, 300)
+    phases = make_paper_phases(PAPER_TABLES[4], layout, seeds=1, steps=300)
+    trained = next(phase for phase in phases if phase.title == "train: motion decoder 0").arguments
+    assert trained[trained.index(f"--{key}") + 1] == "100"
+
+
 def test_trainings_go_where_they_are_asked_to(layout: PaperLayout) -> None:
     """And nothing else; where a run was computed does not name it."""
     phases = make_paper_phases(PAPER_TABLES[2], layout, seeds=1, steps=None, accelerator="cuda")

@@ -29,7 +29,7 @@ from xdancer.reproduce.paper_tables import (
     PaperTable,
     Training,
 )
-from xdancer.reproduce.plan import words
+from xdancer.reproduce.plan import shortened, words
 
 EMBEDDED = {
     "clips": 480, "val_clips": 8, "test_clips": 40, "video_clips": 160, "evaluation_video_clips": 28, "size": 64, "features": '["librosa"]',
@@ -110,13 +110,14 @@ def _max_steps(text: str) -> int:
     return int(yaml.safe_load(text)["trainer"]["max_steps"])
 
 
-def overrides(training: Training, layout: PaperLayout) -> dict[str, object]:
-    """What the table changes in a training's config, with the size of the pictures where it has any."""
+def overrides(training: Training, layout: PaperLayout, steps: int | None = None) -> dict[str, object]:
+    """What the table changes in a training's config, with the size of the pictures where it has any, and what so many steps ask for."""
     if not training.config.endswith("video.yaml"):
         return dict(training.flags)
     height, width = layout.size
     size = {"height": height, "width": width, "motion_map": json.dumps([height // 16, width // 16])}
-    return {f"model.init_args.config.{name}": value for name, value in size.items()} | dict(training.flags)
+    changes = {f"model.init_args.config.{name}": value for name, value in size.items()}
+    return changes | (shortened(training.config, steps) if steps else {}) | dict(training.flags)
 
 
 def training_name(name: str, layout: PaperLayout, seed: int, steps: int | None) -> str:
@@ -127,7 +128,7 @@ def training_name(name: str, layout: PaperLayout, seed: int, steps: int | None) 
     parts = (
         layout.identity,
         text,
-        overrides(training, layout),
+        overrides(training, layout, steps),
         SUBSET if training.subset else 1,
         seed,
         steps or default_steps(training),
@@ -221,7 +222,7 @@ def _train(name: str, layout: PaperLayout, seed: int, steps: int | None, acceler
         upstream = (*upstream, add(_subset(layout, needs)))
     count = steps or default_steps(training)
     flags |= {f"--{key}": count for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
-    flags |= {f"--{key}": value for key, value in overrides(training, layout).items()}
+    flags |= {f"--{key}": value for key, value in overrides(training, layout, steps).items()}
     flags |= {"--trainer.accelerator": accelerator} if accelerator != "cpu" else {}
     arguments = (str(root() / "train.py"), "fit", *words(flags))
     return add(Phase(run.name, f"train: {name} {seed}", arguments, (*needs, *upstream), steps=count, run_dir=run, weight=150.0))

@@ -85,7 +85,7 @@ def _budget(name: str, results: Results) -> dict[str, Any]:
     training = TRAININGS[name]
     names = [training_name(name, results.layout, seed, results.steps) for seed in range(results.seeds)]
     return {
-        "config": training.config, "changes": overrides(training, results.layout), "tokenizer": training.tokenizer,
+        "config": training.config, "changes": overrides(training, results.layout, results.steps), "tokenizer": training.tokenizer,
         "steps": results.steps or default_steps(training), "share_of_training_clips": SUBSET if training.subset else 1.0,
         "seconds": [results.seconds.get(phase) for phase in names],
     }  # fmt: skip

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xdancer.application import root
+import yaml
+
+from xdancer.application import config_path, root
 from xdancer.demo.phase import Phase
-from xdancer.reproduce.tables import Table
+from xdancer.reproduce.tables import MODEL, Table
 
 TOKENIZER_STEPS = 1500
 
@@ -78,6 +80,7 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
         flags["--model.init_args.tokenizer"] = layout.tokenizer / "last.ckpt"
     if steps is not None:
         flags |= {f"--{key}": steps for key in ("trainer.max_steps", "trainer.val_check_interval", "checkpoint.every_n_train_steps")}
+        flags |= {f"--{key}": value for key, value in shortened(table.config, steps).items()}
     flags |= {f"--{key}": value for key, value in {**table.shared, **table.rows[row]}.items()}
     arguments = (str(root() / "train.py"), "fit", *words(flags))
     return Phase(
@@ -89,6 +92,13 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
         run_dir=run,
         weight=110.0,
     )
+
+
+def shortened(config: str, steps: int) -> dict[str, object]:
+    """What so many steps change in a config: those that teach the motion decoder alone keep their share, or no picture is learned."""
+    content = yaml.safe_load(config_path(config).read_text(encoding="utf-8"))
+    alone = content["model"]["init_args"].get("config", {}).get("heatmap_steps", 0)
+    return {f"{MODEL}heatmap_steps": round(alone * steps / content["trainer"]["max_steps"])} if alone else {}
 
 
 def _measurement(table: Table, layout: Layout, row: str, seed: int) -> Phase:
