@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "media": {"audio", "pose"},
     "embedded": {"data", "audio", "pose", "media"},
     "importers": {"data", "audio", "pose", "media", "prepare"},
-    "prepare": {"data", "audio", "pose", "media", "report", "metrics"},
+    "prepare": {"data", "audio", "pose", "media", "report", "metrics", "importers"},
     "metrics": {"pose", "audio"},
     "pipelines": {*STAGES, "audio", "pose", "media", "checkpoint"},
     "checkpoint": STAGES,

@@ -36,6 +36,7 @@ def prepare(
     audio_offset: float = 0.0,
     shot_threshold: float = 3.0,
     features: str = "librosa,musicnn",
+    poses: Path | None = None,
     detector: DetectorName = "mediapipe",
     pose_weights: Path | None = None,
     person_weights: Path | None = None,
@@ -80,6 +81,8 @@ def prepare(
         audio_offset: seconds by which the sound is delayed against what the files say; negative where it comes too late.
         shot_threshold: how many times a cut's difference between pictures exceeds its neighbours'; clips lie within shots. 0 looks for no cuts.
         features: music features, separated by commas: librosa, beat_phase, musicnn, jukebox.
+        poses: folder with a file of poses named like each video, from which the keypoints are taken instead of a detector: ours, MusePose,
+            Animate-X, UniAnimate, OpenPose, ComfyUI or DisCo, as in videos/ beside videos_dwpose/. Skeletons drawn as videos hold none.
         detector: mediapipe works offline; dwpose and rtmw need the extra `wholebody` and their weights.
         pose_weights: local ONNX file of DWPose or RTMW.
         person_weights: local ONNX file of the YOLOX person detector.
@@ -108,22 +111,23 @@ def prepare(
         features=names, detector=detector, pose_weights=pose_weights, person_weights=person_weights, device=device, source_fps=source_fps,
         shot_threshold=shot_threshold, audio_offset=audio_offset,
     )  # fmt: skip
-    print(f"prepare: {videos} → {out}, detector {detector}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
+    finder = f"detector {detector}" if poses is None else f"poses of {poses}"
+    print(f"prepare: {videos} → {out}, {finder}, device {'cpu' if on_cpu else device}, precision fp32", flush=True)
     execution = Execution(workers, engine, ray_address, clip_timeout)
     choice, share = SplitChoice(split, val, test, songs), None if part is None else Part.parse(part)
     if share is not None:
         _refuse_with_part(overwrite=overwrite, keep_work=keep_work)
         with Steps() as steps:
             made = prepare_part(
-                videos, out, share, settings, groups=groups, split=choice, licence=licence, execution=execution,
+                videos, out, share, settings, groups=groups, poses=poses, split=choice, licence=licence, execution=execution,
                 retry_quarantined=retry_quarantined, progress=steps,
             )  # fmt: skip
         print(f"{made.line}\nWhen all {share.count} parts are finished: xdancer shards merge {out} --out {out}")
         return made
     with Steps() as steps:
         report = prepare_videos(
-            videos, out, settings, groups=groups, split=choice, licence=licence, execution=execution, overwrite=overwrite, keep_work=keep_work,
-            retry_quarantined=retry_quarantined, progress=steps,
+            videos, out, settings, groups=groups, poses=poses, split=choice, licence=licence, execution=execution, overwrite=overwrite,
+            keep_work=keep_work, retry_quarantined=retry_quarantined, progress=steps,
         )  # fmt: skip
     show_report(report, out)
     return report

@@ -14,6 +14,7 @@ from xdancer.prepare.execution import Execution, Progress, Run
 from xdancer.prepare.job import CutRecord, Job, SplitChoice, VideoRecord, describe_job
 from xdancer.prepare.output import check_output, refuse_overlap
 from xdancer.prepare.parts import Part, PartReport, begin_part, part_folder
+from xdancer.prepare.pose_files import PoseFiles, with_poses
 from xdancer.prepare.quarantine import Quarantine
 from xdancer.prepare.report import PrepareReport
 from xdancer.prepare.settings import PrepareSettings
@@ -30,6 +31,7 @@ def prepare_videos(
     settings: PrepareSettings = PrepareSettings(),
     *,
     groups: Path | None = None,
+    poses: Path | None = None,
     split: SplitChoice = SplitChoice(),
     licence: str = "unstated",
     execution: Execution = Execution(),
@@ -45,8 +47,8 @@ def prepare_videos(
     finished output of the same videos and settings it does nothing; other output is refused unless `overwrite`. A video that costs a worker
     process twice is listed in `out/quarantine.json` and left out from then on, unless `retry_quarantined`.
 
-    A `detector` given from Python works in this process, on one worker; a function that makes one (of a module, so that it can be pickled)
-    is called in every worker.
+    With `poses` nothing is detected: keypoints come from the files of that folder. A `detector` given from Python works in this process, on
+    one worker; a function that makes one (of a module, so that it can be pickled) is called in every worker.
 
     Raises:
         XDancerError: nothing usable in the folder, output in the way, wrong settings, or the disk is full.
@@ -55,8 +57,8 @@ def prepare_videos(
     began = time.monotonic()
     refuse_overlap(videos, out)
     execution, maker = _workplace(execution, detector)
-    settings, sources = _found_anywhere(settings, find_videos(videos, groups))
-    job = describe_job(sources, settings, process_detector(settings, maker), split, licence)
+    settings, sources = _found_anywhere(settings, _sources(videos, groups, poses))
+    job = describe_job(sources, settings, PoseFiles() if poses else process_detector(settings, maker), split, licence)
     quarantine = Quarantine(out)
     again = retry_quarantined and len(quarantine) > 0
     finished = check_output(out, job.fingerprint, overwrite=overwrite, again=again)
@@ -79,6 +81,7 @@ def prepare_part(
     settings: PrepareSettings = PrepareSettings(),
     *,
     groups: Path | None = None,
+    poses: Path | None = None,
     split: SplitChoice = SplitChoice(),
     licence: str = "unstated",
     execution: Execution = Execution(),
@@ -91,8 +94,8 @@ def prepare_part(
     A video belongs to the share that the hash of its content names. Arguments and errors as for `prepare_videos`.
     """
     execution, maker = _workplace(execution, detector)
-    settings, sources = _found_anywhere(settings, find_videos(videos, groups))
-    job = describe_job(sources, settings, process_detector(settings, maker), split, licence)
+    settings, sources = _found_anywhere(settings, _sources(videos, groups, poses))
+    job = describe_job(sources, settings, PoseFiles() if poses else process_detector(settings, maker), split, licence)
     folder = part_folder(out, part)
     own = [source for source in sources if part.holds(source.digest)]
     quarantine = Quarantine(folder)
@@ -121,6 +124,11 @@ def make_clips(
         plans = _plan([source for source in sources if originals[source.digest] is source], settings, cache, quarantine, run, tell)
         outcomes = _cut(plans, settings, cache, quarantine, run, tell, maker)
     return {source.name: _record(source, originals[source.digest], plans, outcomes, quarantine) for source in sources}
+
+
+def _sources(videos: Path, groups: Path | None, poses: Path | None) -> list[Source]:
+    found = find_videos(videos, groups)
+    return found if poses is None else with_poses(found, poses)
 
 
 def _workplace(execution: Execution, detector: PoseDetector | DetectorMaker | None) -> tuple[Execution, DetectorMaker | None]:

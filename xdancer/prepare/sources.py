@@ -23,9 +23,11 @@ class Source:
     """Path inside the folder, with forward slashes."""
     song: str
     digest: str
-    """sha256 of the file."""
+    """sha256 of the file (with `--poses` also of its poses)."""
     named: bool = False
     """Whether a groups file says which song it is; else it is called after the video."""
+    poses: Path | None = None
+    """Where `--poses` has its keypoints; there may be nothing."""
 
 
 @dataclass(frozen=True)

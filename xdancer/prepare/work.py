@@ -15,6 +15,7 @@ from xdancer.errors import MediaError, PoseError, ShardError, XDancerError
 from xdancer.pose.detector import PoseDetector, make_detector
 from xdancer.prepare.cache import Plan, Rejection, pack_clip
 from xdancer.prepare.clip import prepare_clip
+from xdancer.prepare.pose_files import CutPoses
 from xdancer.prepare.settings import PrepareSettings
 from xdancer.prepare.shots import shot_starts
 from xdancer.prepare.sniff import no_video, oddities
@@ -61,7 +62,10 @@ def make_clip(cut: Cut, settings: PrepareSettings, maker: DetectorMaker | None =
     features = feature_table(settings.features, device=settings.device)
     try:
         with one_thread():  # as in every other process, for equal bytes
-            sample = prepare_clip(cut, settings, process_detector(settings, maker))
+            if cut.source.poses is None:
+                sample = prepare_clip(cut, settings, process_detector(settings, maker))
+            else:
+                sample = (poses := CutPoses(cut, settings)).marked(prepare_clip(cut, settings, poses))
         encode_sample(sample, features)  # what shards would refuse is refused now
     except XDancerError as error:
         reason = _reason(error, cut.source)
