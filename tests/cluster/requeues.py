@@ -99,7 +99,7 @@ def train(slurm: Cluster, name: str, ways: list[str], *, numbers: random.Random 
         slurm: the cluster.
         name: folder of the run folder.
         ways: keys of `WAYS`.
-        numbers: draw the moments, else each start saves a checkpoint before it is stopped.
+        numbers: draw the moments, until the job ends by itself; else each start saves a checkpoint before it is stopped.
     """
     (job,) = slurm.submit("tokenizer.yaml", "--nodes", "2", "--runs", name)
     for number, way in enumerate(ways):
@@ -111,6 +111,8 @@ def train(slurm: Cluster, name: str, ways: list[str], *, numbers: random.Random 
                 time.sleep(0.1)
         if numbers is not None:
             time.sleep(numbers.uniform(0, 2 if way == "limit" else 30))
+            if two_nodes.facts(slurm.environment, job)["JobState"] == "COMPLETED":
+                break
         slurm.command(*WAYS[way], job)
         slurm.wait(job, "PENDING", "REQUEUED")
     return slurm.wait(job, "COMPLETED")
@@ -123,12 +125,12 @@ def study(out: Path, requeues: int, seed: int) -> dict[str, Any]:
     place = Path(tempfile.mkdtemp(prefix="slurm"))
     try:
         with two_nodes.cluster(place) as environment:
-            slurm = prepare(environment, out, steps=6 * requeues + 10)
+            slurm = prepare(environment, out, steps=20 * requeues)  # a start trains 15 or so
             train(slurm, "whole", [])
             restarts = int(train(slurm, "disturbed", ways, numbers=numbers)["Restarts"])
             starts = [start["start_step"] for start in slurm.starts("disturbed/run")]
             return {
-                "requeues": restarts, **{way: ways.count(way) for way in WAYS}, "recorded starts at step": starts,
+                "requeues": restarts, **{way: ways[:restarts].count(way) for way in WAYS}, "recorded starts at step": starts,
                 "differences": slurm.differences("whole/run", "disturbed/run"),
             }  # fmt: skip
     finally:

@@ -58,6 +58,14 @@ def test_resampling_at_the_own_times_changes_nothing() -> None:
     np.testing.assert_array_equal(outside, pose[[0, 9]])
 
 
+def test_a_moment_that_misses_a_frame_by_the_last_bit_is_that_frame_s() -> None:
+    pose = walk(10)
+    pose[[3, 5], :, 2] = 0.1
+    times = np.arange(10) / 30
+    for late in (-1e-12, 1e-12):
+        np.testing.assert_array_equal(resample_poses(pose, times, times + late), pose)
+
+
 def test_between_missing_and_seen_the_position_is_held() -> None:
     pose = walk(3)
     pose[1, NOSE] = (0, 0, 0)

@@ -146,36 +146,37 @@ def import_dances(
         tell("check", number, len(dances), dance.name)
     free = {dance.song for dance in usable} - set(plan.splits)
     by_song = {**split_songs(free, val=plan.val, test=plan.test), **plan.splits}
-    notes, accepted, clips = dict[str, tuple[str, ...]](), list[str](), dict[str, int]()
+    clips, notes = dict[str, int](), dict[str, tuple[str, ...]]()
     try:
         with ExitStack() as stack:
             writers = dict[str, ShardWriter]()
             for number, dance in enumerate(usable, start=1):
                 samples, remarks = _clips(dance, plan)
-                split = by_song[dance.song]
-                if samples and split not in writers:
-                    writer = ShardWriter(
-                        out / split, split=split, features=feature_table(plan.features), licence=plan.licence, notes={"importer": layout}
-                    )
-                    writers[split] = stack.enter_context(writer)
-                for sample in samples:
-                    writers[split].write(sample)
-                clips[split] = clips.get(split, 0) + len(samples)
                 if samples:
-                    accepted.append(dance.name)
-                    notes |= {dance.name: remarks} if remarks else {}
+                    split = by_song[dance.song]
+                    if split not in writers:
+                        writers[split] = stack.enter_context(_writer(out, split, plan, layout))
+                    for sample in samples:
+                        writers[split].write(sample)
+                    clips[split] = clips.get(split, 0) + len(samples)
+                    notes[dance.name] = remarks
                 else:
                     refused[dance.name] = "; ".join(remarks)
                 tell("import", number, len(usable), dance.name)
-            if not accepted:
+            if not clips:
                 raise _nothing(refused)
     except BaseException:
         for split in clips:  # were empty before; one may stand already when the next fails
             shutil.rmtree(out / split, ignore_errors=True)
         raise
-    report = ImportReport(layout, tuple(accepted), refused, notes, {split: clips[split] for split in SPLITS if clips.get(split)})
+    told = {name: remarks for name, remarks in notes.items() if remarks}
+    report = ImportReport(layout, tuple(notes), refused, told, {split: clips[split] for split in SPLITS if split in clips})
     write_text(out / REPORT, json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
     return report
+
+
+def _writer(out: Path, split: str, plan: ImportPlan, layout: str) -> ShardWriter:
+    return ShardWriter(out / split, split=split, features=feature_table(plan.features), licence=plan.licence, notes={"importer": layout})
 
 
 def _nothing(refused: Mapping[str, str]) -> XDancerError:
@@ -224,14 +225,13 @@ def _clip(dance: Dance, seen: Seen, cut: Cut, plan: ImportPlan) -> ClipSample:
         raise PoseError(f"a person is seen for {seconds:.1f} s at a stretch, --min-seconds is {plan.clips.min_seconds:g}")
     pixels, times = pixels[run], times[run]
     count = int(np.floor((times[-1] - times[0]) * FPS + 1e-3)) + 1
-    # to the microsecond: a moment that lies on a frame must not fall behind it by the last bit, and take the worse confidence of two frames
-    times, moments = np.round(times, 6), np.round(times[0] + np.arange(count) / FPS, 6)
+    moments = times[0] + np.arange(count) / FPS
     (height, width), window = seen.size, (plan.clips.width, plan.clips.height)
     box = union_box(pixels, width, height)
     crop = choose_crop(box, width=width, height=height, aspect=window[0] / window[1], margin=plan.clips.margin)
     cropped = resample_poses(crop.pixels(hold_missing(pixels), window), times, moments)
     silence = ({"beats": [], "tempo": 0.0}, {}, None)
-    music, features, audio = _music(_heard(dance), float(moments[0]), count, plan.features) if plan.features else silence
+    music, features, audio = _music(_heard(dance), round(float(moments[0]), 6), count, plan.features) if plan.features else silence
     meta: dict[str, Any] = {
         "source": f"{dance.name} {moments[0]:.3f}–{moments[0] + count / FPS:.3f} s", "song": dance.song, "identity": dance.identity,
         "span": [round(float(moments[0]), 4), round(float(moments[0]) + count / FPS, 4)], "style": dance.style, "phrase": None,

@@ -178,10 +178,11 @@ class _Upright:
         turns = round(frame.rotation / 90) % 4
         rows = frame.width if turns % 2 else frame.height
         if self.height is None or self.height >= rows:
-            picture = self.reformatter.reformat(frame, format="rgb24").to_ndarray()
+            shown = self.reformatter.reformat(frame, format="rgb24")
         else:
             size = [max(1, round(side * self.height / rows)) for side in (frame.width, frame.height)]
-            picture = self.reformatter.reformat(frame, *size, format="rgb24", interpolation=Interpolation.AREA).to_ndarray()
+            shown = self.reformatter.reformat(frame, *size, format="rgb24", interpolation=Interpolation.AREA)
+        picture = np.asarray(shown.to_ndarray(), np.uint8)
         return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from xdancer.skeleton import BODY_COUNT, KEYPOINT_COUNT, LEFT_HAND, LEFT_WRIST, RIGHT_HAND, RIGHT_WRIST
 
 Poses = Float[np.ndarray, "*frames 60 3"]
+SAME_MOMENT = 1e-4
+"""Seconds."""
 
 
 def to_normalised(pixels: Poses, *, width: int, height: int) -> Poses:
@@ -49,8 +51,11 @@ def resample_poses(
 ) -> Float[np.ndarray, "new 60 3"]:
     """Poses at other moments (s): positions linear between the neighbours, confidence the smaller of theirs; held outside.
 
-    A keypoint missing in the earlier neighbour keeps that neighbour's (last known) position until it is seen again.
+    A moment within `SAME_MOMENT` of a frame is that frame's: missed by a last bit, it would take the worse confidence of two frames. A
+    keypoint missing in the earlier neighbour keeps that neighbour's (last known) position until it is seen again.
     """
+    nearest = times[nearest_frames(times, new_times)]
+    new_times = np.where(np.abs(nearest - new_times) < SAME_MOMENT, nearest, new_times)
     right = np.clip(np.searchsorted(times, new_times, side="left"), 0, len(times) - 1)
     left = np.where((times[right] > new_times) & (right > 0), right - 1, right)
     span = np.where(right > left, times[right] - times[left], 1.0)
