@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
+SENTENCE = 40
+"""Letters from which on a cell of a table is broken into lines."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -95,10 +98,14 @@ def metric_table(groups: Sequence[Group]) -> str:
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Any table of texts, the first column to the left."""
+    """Any table of texts, the first column to the left; sentences too, and broken into lines."""
     top = "".join(f"<th>{escape(text)}</th>" for text in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>" for cells in rows)
+    body = "".join("<tr>" + "".join(_plain_cell(text) for text in cells) + "</tr>" for cells in rows)
     return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
+
+
+def _plain_cell(text: str) -> str:
+    return ('<td class="text">' if len(text) > SENTENCE else "<td>") + escape(text) + "</td>"
 
 
 def number(value: float | None, digits: int) -> str:
