@@ -32,7 +32,8 @@ def test_the_demo_from_nothing_interrupted_and_continued(tmp_path: Path) -> None
         assert first.poll() is None, first.stdout and first.stdout.read().decode()
         time.sleep(0.5)
     first.send_signal(signal.SIGINT)
-    assert first.wait(60) == 130
+    first.communicate(timeout=60)  # closes its output
+    assert first.returncode == 130
     state = json.loads((out / "state.json").read_text())
     assert "data" in state["finished"]
     second = start(out, "--minutes", "1")
