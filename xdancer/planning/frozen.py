@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cache
+from typing import Any
 
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -32,12 +33,13 @@ def encoder_flops(height: int, width: int) -> int:
     from diffusers import AutoencoderKL
 
     watch = StepWatch()
+    layers: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4, "layers_per_block": 2,
+        "block_out_channels": (128, 256, 512, 512),
+    }  # fmt: skip
     with FakeTensorMode(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        autoencoder = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-        )  # fmt: skip
+        autoencoder = AutoencoderKL(**layers)
         with watch:
             autoencoder.encode(torch.zeros(1, 3, height, width))
     return watch.flops
