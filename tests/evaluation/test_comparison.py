@@ -13,7 +13,7 @@ from xdancer.evaluation.comparison import Comparison, Row
 from xdancer.evaluation.items import find_items
 from xdancer.evaluation.null_rows import NULLS, Null
 from xdancer.evaluation.recording import Instruments
-from xdancer.evaluation.result import cell, show_rows, side_by_side
+from xdancer.evaluation.result import cell, remarks, show_rows, side_by_side
 from xdancer.media import read_video, write_video
 from xdancer.metrics.video_networks import make_features
 from xdancer.metrics.video_protocols import protocol_named
@@ -135,22 +135,68 @@ def test_other_lengths_sizes_and_missing_partners_are_said(
     assert any("90 frames, the real one 120: compared over the first 90" in note for note in rows["generated"].notes["a"])
     assert rows["generated"].figures["n/ssim"] == 1
     assert rows["generated"].figures["n/dances"] == 2
+    assert "no real dance of this name was measured: not compared in pairs" in rows["generated"].notes["z"]
+    assert not any("not compared in pairs" in note for notes in rows["real"].notes.values() for note in notes)
     rows = compared(small, real, tools, cache=kept)
     assert any("48×48 pixels, the real one 64×64: pictures not compared" in note for note in rows["generated"].notes["a"])
     assert rows["generated"].figures["kernel_alex16@xdancer16"] is None
 
 
-def test_a_single_frame_and_silence_have_a_stated_result(tools: Instruments, kept: Path, tmp_path: Path) -> None:
+def test_a_single_frame_and_silence_have_a_stated_result(
+    tools: Instruments, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
     write_video(tmp_path / "still.mp4", iter(np.zeros((1, 32, 32, 3), np.uint8)), fps=30.0)
     write_video(
         tmp_path / "mute.mp4", iter(np.zeros((40, 32, 32, 3), np.uint8)), fps=30.0, audio=np.zeros(30000, np.float32), sample_rate=22050
     )
-    row = compared(tmp_path, tmp_path, tools, cache=kept)["generated"]
+    rows = compared(tmp_path, tmp_path, tools, cache=kept, nulls=("grey", "shuffled"))
+    assert set(rows) == {"generated", "real"}
+    assert "no null row grey: no real dance has pictures and the person's mask" in rows["real"].remarks
+    assert "no null row shuffled: no real dance has poses while another has music" in rows["real"].remarks
+    show_rows(list(rows.values()), tools)
+    shown = capsys.readouterr().out
+    assert "generated: mute: silent" in shown
+    assert "real: no null row grey" in shown
+    row = rows["generated"]
     assert row.figures["n/dances"] == 2
     assert row.figures["beat_f1"] is None
     assert row.figures["n/with_pose"] == 0
     assert "silent" in row.notes["mute"]
     assert all(value is None or np.isfinite(value) for value in row.figures.values())
+
+
+def test_why_figures_are_unknown_is_said_of_the_set(real: Path, tools: Instruments, kept: Path, tmp_path: Path) -> None:
+    shutil.copy(real / "a.mp4", tmp_path)
+    pose = np.load(real / "a.npy")
+    np.save(tmp_path / "a.npy", np.repeat(pose[:1], len(pose), axis=0))
+    seen = pose.copy()
+    seen[:, 1:, 2] = 0  # a nose is no body
+    np.save(tmp_path / "nose.npy", seen)
+    row = compared(tmp_path, real, tools, cache=kept)["generated"]
+    assert row.figures["beat_f1"] is None
+    assert "beats (seconds, bailando60, aist60): clips without motion beats, in no mean: 1 of 2" in row.remarks
+    assert "no brake_sync: no motion: 1 of 2 dances" in row.remarks
+    assert any(remark.startswith("no body height") and remark.endswith(": 1 of 2 dances") for remark in row.remarks)
+    assert any(remark.startswith("no kinetic distances and no diversity: 1 dances") for remark in row.remarks)
+
+
+def test_a_set_without_any_figure_is_shown_all_the_same(
+    tools: Instruments, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "alone.mp4", iter(np.zeros((20, 32, 32, 3), np.uint8)), fps=30.0)
+    show_rows(Comparison(tools, cache=kept).rows(find_items(tmp_path)[0], [], ()), tools)
+    shown = capsys.readouterr().out
+    assert "dances: 1 generated" in shown
+    assert "generated: alone: no poses: no detector" in shown
+
+
+def test_equal_remarks_are_one_line_and_many_are_cut() -> None:
+    row = Row("own", notes={f"clip{number}": ["silent", f"{number} frames"] for number in range(12)})
+    lines = remarks([row])
+    assert lines[0] == "own: clip0, clip1, clip2 and 9 more: silent"
+    assert lines[1] == "own: clip0: 0 frames"
+    assert len(lines) == 11
+    assert lines[-1] == "own: 3 further remarks on single dances; --json and --html have them all"
 
 
 def test_many_rows_stay_readable_on_a_narrow_terminal(
@@ -165,3 +211,5 @@ def test_many_rows_stay_readable_on_a_narrow_terminal(
     assert "…" not in shown
     for row in rows:
         assert cell(row.figures, "brake_sync") in shown
+    for name in ("beat_f1_null", "beat_f1_chance", "div_kinetic_real"):
+        assert name in shown

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xdancer.errors import XDancerError
 from xdancer.evaluation.items import Excluded, Item, digest
-from xdancer.evaluation.null_rows import OF_POSES, Null, mean_frame, pictured_null, posed_null
+from xdancer.evaluation.null_rows import NEEDS, OF_POSES, Null, mean_frame, pictured_null, posed_null
 from xdancer.evaluation.pairs import pair_figures
 from xdancer.evaluation.recording import FORMAT, Instruments, Opened, Recording, measure
 from xdancer.evaluation.sets import ClipFigures, Figures, set_figures
@@ -31,6 +31,8 @@ class Row:
     notes: dict[str, list[str]] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
     distances: list[DistanceReport] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """On the whole set: why figures are unknown or leave out dances."""
 
 
 class Comparison:
@@ -49,7 +51,7 @@ class Comparison:
         """The generated row, the real one, and null rows, with all figures; rows without a single dance are left out."""
         self.sizes = {"generated": max(len(generated), 1), "real": max(len(real), 1)}
         own, true = Row("generated"), Row("real")
-        further = {name: Row(name) for name in nulls}
+        further: dict[Null, Row] = {name: Row(name) for name in nulls}
         theirs = {item.key: item for item in generated}
         mean = mean_frame(real) if "mean" in nulls else None
         keys = list(dict.fromkeys([item.key for item in real] + list(theirs)))
@@ -61,6 +63,8 @@ class Comparison:
             for name in nulls:
                 if there is not None and name not in OF_POSES:
                     self._measured(further[name], pictured_null(name, there[0], mean), there)
+            if there is None and real and key in own.items:
+                own.notes.setdefault(key, []).append("no real dance of this name was measured: not compared in pairs")
         progress("dances", len(keys), len(keys))
         posed: list[Null] = [name for name in nulls if name in OF_POSES]
         for done, name in enumerate(posed):
@@ -70,7 +74,8 @@ class Comparison:
                 self._measured(further[name], posed_null(name, (item, found), true.recordings, seed=self.tools.seed), (Opened(item), found))
         rows = [row for row in (own, true, *further.values()) if row.recordings or row.excluded]
         for row in rows:
-            row.figures, row.distances = set_figures(row.recordings, true.recordings or None, row.clips, self.tools)
+            row.figures, row.distances, row.remarks = set_figures(row.recordings, true.recordings or None, row.clips, self.tools)
+        true.remarks += [f"no null row {name}: no real dance has {NEEDS[name]}" for name, row in further.items() if row not in rows]
         return rows
 
     def _measured(self, row: Row, item: Item | None, real: tuple[Opened, Recording] | None = None) -> tuple[Opened, Recording] | None:

@@ -129,5 +129,6 @@ def _waveform(item: Item, seconds: float) -> np.ndarray:
 
 def _remarks(rows: Sequence[Row]) -> str:
     lines = [[row.name, left.key, f"left out: {left.reason}"] for row in rows for left in row.excluded]
+    lines += [[row.name, "all", remark] for row in rows for remark in row.remarks]
     lines += [[row.name, key, "; ".join(notes)] for row in rows for key, notes in row.notes.items()]
     return page.plain_table(["set", "dance", "remark"], lines) if lines else page.paragraph("Nothing.")

@@ -34,6 +34,11 @@ from xdancer.types import FPS
 Null = Literal["white", "smooth", "frozen", "shuffled", "locked", "copy", "mean", "grey"]
 NULLS: tuple[Null, ...] = get_args(Null)
 OF_POSES: tuple[Null, ...] = ("white", "smooth", "frozen", "shuffled", "locked")
+NEEDS: dict[Null, str] = {
+    "white": "poses", "smooth": "poses", "frozen": "poses", "shuffled": "poses while another has music", "locked": "poses and two music beats",
+    "copy": "pictures", "mean": "pictures", "grey": "pictures and the person's mask",
+}  # fmt: skip
+"""Without which a dance has no version in a row."""
 WIDTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Smoothing widths (frames) of which `smooth` takes the one that comes nearest to the real speed."""
 GREY = 128

@@ -15,9 +15,12 @@ from xdancer.evaluation.sets import Figures
 
 LIBRARIES = ("torch", "torchmetrics", "numpy", "scipy", "librosa", "av", "transformers", "mediapipe")
 
+REMARKS = 10
+"""Different remarks on the dances of a set that the terminal shows."""
+
 
 def as_json(rows: Sequence[Row], tools: Instruments, sources: Mapping[str, Path | None]) -> dict[str, Any]:
-    """`figures` by row, `clips` by row, figure and dance, `excluded` with reasons, `notes` on single dances, and `manifest`."""
+    """`figures` by row, `clips` by row, figure and dance, `excluded` with reasons, `remarks` on sets, `notes` on single dances, `manifest`."""
     return {
         "manifest": manifest(sources) | {
             "protocol": asdict(tools.protocol) | {"feature_width": tools.network.width}, "instruments": tools.settings, "seed": tools.seed,
@@ -28,6 +31,7 @@ def as_json(rows: Sequence[Row], tools: Instruments, sources: Mapping[str, Path 
         "clips": {row.name: row.clips.values for row in rows},
         "dances": {row.name: {one.key: _about(one) for one in row.recordings} for row in rows},
         "excluded": {row.name: {left.key: left.reason for left in row.excluded} for row in rows if row.excluded},
+        "remarks": {row.name: row.remarks for row in rows if row.remarks},
         "notes": {row.name: row.notes for row in rows if row.notes},
     }  # fmt: skip
 
@@ -63,8 +67,8 @@ def _content(row: Row) -> str:
 
 
 def listed(figures: Figures) -> list[str]:
-    """Names of the figures themselves, without intervals, nulls and counts that belong to one of them."""
-    endings = ("_low", "_high", "_null", "_real", "_chance")
+    """Names of the figures themselves and of what is read beside them (nulls, chance), without intervals and counts, which belong to one."""
+    endings = ("_low", "_high")
     own = [name for name in figures if not name.startswith("n/")]
     return [name for name in own if not any(name.endswith(end) and name.removesuffix(end) in figures for end in endings)]
 
@@ -89,7 +93,9 @@ def counted(rows: Sequence[Row], name: str) -> str:
 
 
 def show_rows(rows: Sequence[Row], tools: Instruments) -> None:
-    """Print the figures, one line each, the rows beside one another, in several tables where they are too wide; then what was left out."""
+    """Print the figures, one line each, the rows beside one another, in several tables where they are too wide; then what was left out and
+    what to know.
+    """
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -98,7 +104,8 @@ def show_rows(rows: Sequence[Row], tools: Instruments) -> None:
     cells = {name: texts for name, texts in cells.items() if any(text != "–" for text in texts)}
     counts = {name: counted(measured, name) for name in cells}
     first = max((len(name) for name in cells), default=6) + max((len(text) for text in counts.values()), default=1) + 7
-    widths = [max(len(row.name), *(len(texts[place]) for texts in cells.values())) + 3 for place, row in enumerate(measured)]
+    console.print(f"dances: {', '.join(f'{len(row.recordings)} {row.name}' for row in measured)}; n is that of {measured[0].name}")
+    widths = [max([len(row.name), *(len(texts[place]) for texts in cells.values())]) + 3 for place, row in enumerate(measured)]
     for places in side_by_side(widths, console.width - first):
         columns = [Column(measured[place].name, no_wrap=True) for place in places]
         title = f"{tools.protocol.name}: {tools.network.name} {tools.network.digest}"
@@ -112,6 +119,24 @@ def show_rows(rows: Sequence[Row], tools: Instruments) -> None:
     for row in rows:
         for left in row.excluded:
             console.print(f"left out of {row.name}: {left.key}: {left.reason}", highlight=False)
+    for line in remarks(rows):
+        console.print(line, highlight=False)
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """Remarks on sets and on dances, equal ones together; of a set with many different ones the first `REMARKS`."""
+    lines = []
+    for row in rows:
+        lines += [f"{row.name}: {remark}" for remark in row.remarks]
+        noted: dict[str, list[str]] = {}
+        for key, notes in row.notes.items():
+            for note in notes:
+                noted.setdefault(note, []).append(key)
+        for note, keys in list(noted.items())[:REMARKS]:
+            lines.append(f"{row.name}: {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}: {note}")
+        if len(noted) > REMARKS:
+            lines.append(f"{row.name}: {len(noted) - REMARKS} further remarks on single dances; --json and --html have them all")
+    return lines
 
 
 def side_by_side(widths: Sequence[int], room: int) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Figures of a set of dances beside a real set: motion, music, identity, and distances between the sets."""
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -13,11 +14,11 @@ from xdancer.metrics.beat_alignment import PROTOCOLS, BeatClip, BeatReport, beat
 from xdancer.metrics.distance_report import DistanceReport, compare, kernel_name
 from xdancer.metrics.diversity import diversity
 from xdancer.metrics.feature_sets import Subject
-from xdancer.metrics.frechet import enough_for_frechet, frechet_distance, kernel_distance
+from xdancer.metrics.frechet import SAMPLES_PER_DIMENSION, enough_for_frechet, frechet_distance, kernel_distance
 from xdancer.metrics.lag_null import sync_score
 from xdancer.metrics.motion_beats import motion_beats_of_clips
 from xdancer.metrics.motion_quality import foot_sliding, hand_score
-from xdancer.metrics.motion_table import KINETIC_WIDTH, kinetic_windows
+from xdancer.metrics.motion_table import KINETIC_FRAMES, KINETIC_WIDTH, kinetic_windows
 from xdancer.metrics.pose import body_height, jerk, mean_speed
 from xdancer.types import FPS
 
@@ -57,8 +58,9 @@ HEARD = ("brake_sync", "brake_sync_percentile", "brake_sync_z", "id_sim", "id_si
 
 def set_figures(
     recordings: Sequence[Recording], real: Sequence[Recording] | None, clips: ClipFigures, tools: Instruments
-) -> tuple[Figures, list[DistanceReport]]:  # fmt: skip
-    """All figures of a set, and its distances to the real one with everything that they depend on.
+) -> tuple[Figures, list[DistanceReport], list[str]]:  # fmt: skip
+    """All figures of a set, its distances to the real one with everything that they depend on, and remarks: why figures are None or leave out
+    dances.
 
     Args:
         recordings: of the set.
@@ -66,13 +68,14 @@ def set_figures(
         clips: takes the figures of single dances; holds those of pairs already.
         tools: with what they were measured.
     """
-    for one in recordings:
-        _single(one, clips)
+    unknown = Counter(reason for one in recordings for reason in _single(one, clips))
     _strangers(recordings, clips)
     figures: Figures = {"n/dances": len(recordings), "n/with_pose": sum(one.pose is not None for one in recordings)}
-    figures |= _beat_figures(recordings, clips, tools.seed) | clips.figures([*SINGLE, *HEARD, *PAIRED], tools.seed)
+    beats, remarks = _beat_figures(recordings, clips, tools.seed)
+    remarks += [f"{reason}: {count} of {len(recordings)} dances" for reason, count in unknown.items()]
+    figures |= beats | clips.figures([*SINGLE, *HEARD, *PAIRED], tools.seed)
     if real is None:
-        return figures, []
+        return figures, [], remarks
     reports = _reports(recordings, real, tools)
     for report in reports:
         kernel = kernel_name(report.protocol, subject=report.subject)
@@ -80,7 +83,8 @@ def set_figures(
             report.name: report.frechet, kernel: report.kernel, f"{kernel}_low": report.kernel_low, f"{kernel}_high": report.kernel_high,
             f"n/{report.name}": report.n_generated, f"n/{kernel}": report.n_generated,
         }  # fmt: skip
-    return figures | _kinetic_figures(recordings, real, tools.seed), reports
+    kinetic, why = _kinetic_figures(recordings, real, tools.seed)
+    return figures | kinetic, reports, remarks + why
 
 
 def _reports(recordings: Sequence[Recording], real: Sequence[Recording], tools: Instruments) -> list[DistanceReport]:
@@ -93,12 +97,17 @@ def _reports(recordings: Sequence[Recording], real: Sequence[Recording], tools: 
     return found
 
 
-def _single(one: Recording, clips: ClipFigures) -> None:
+def _single(one: Recording, clips: ClipFigures) -> list[str]:
+    """Figures of one dance; why some are unknown."""
+    unknown = []
     if one.pose is not None and np.isfinite(body_height(one.pose)):
         for name, figure in SINGLE.items():
             clips.add(name, one.key, figure(one.pose))
+    elif one.pose is not None:
+        unknown.append("no body height (nose, neck, hip, knee, ankle are not seen), so no speed, jerk, feet, hands and kinetic features")
     if one.pose is not None and "envelope" in one.arrays:
         score = sync_score(one.pose, one.arrays["envelope"], FPS)
+        unknown += [f"no brake_sync: {score.reason}"] if score.reason else []
         clips.add("brake_sync", one.key, score.score)
         clips.add("brake_sync_percentile", one.key, score.percentile)
         clips.add("brake_sync_z", one.key, score.z)
@@ -107,6 +116,7 @@ def _single(one: Recording, clips: ClipFigures) -> None:
         seen = np.isfinite(curve)
         clips.add("id_sim", one.key, float(curve[seen].mean()) if seen.any() else float("nan"))
         clips.add("frames_without_face", one.key, float((~seen).mean()))
+    return unknown
 
 
 def _strangers(recordings: Sequence[Recording], clips: ClipFigures) -> None:
@@ -118,16 +128,20 @@ def _strangers(recordings: Sequence[Recording], clips: ClipFigures) -> None:
             clips.add("id_sim_null", one.key, float(np.mean([one.arrays["face"] @ other for other in others])))
 
 
-def _beat_figures(recordings: Sequence[Recording], clips: ClipFigures, seed: int) -> Figures:
+def _beat_figures(recordings: Sequence[Recording], clips: ClipFigures, seed: int) -> tuple[Figures, list[str]]:
+    """Figures, and what the reports note, with the protocols that note it."""
     posed = [one for one in recordings if one.pose is not None]
     poses = [(one.pose[..., :2], one.pose[..., 2]) for one in posed if one.pose is not None]
     figures: Figures = {}
+    notes: dict[str, list[str]] = {}
     for protocol in PROTOCOLS:
         found = [
             BeatClip(motion, one.arrays.get("beats", np.zeros(0)), one.tempo, one.frames / FPS)
             for one, motion in zip(posed, motion_beats_of_clips(poses, FPS, protocol=protocol), strict=True)
         ]
         report = beat_report(found, protocol=protocol, seed=seed)
+        for note in report.notes if posed else ():
+            notes.setdefault(note, []).append(protocol)
         name = "beat_f1" if protocol == "seconds" else f"bas_{protocol}"
         figures |= {
             name: report.value, f"{name}_low": report.low, f"{name}_high": report.high, f"{name}_null": report.null, f"{name}_z": report.z,
@@ -137,7 +151,8 @@ def _beat_figures(recordings: Sequence[Recording], clips: ClipFigures, seed: int
             figures |= _seconds_figures(report)
             for one, clip in zip(posed, found, strict=True):
                 clips.add("beat_f1", one.key, score_beats(clip.motion, clip.music, duration=clip.duration).f1)
-    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in figures.items()}
+    remarks = [f"beats ({', '.join(protocols)}): {note}" for note, protocols in notes.items()]
+    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in figures.items()}, remarks
 
 
 def _seconds_figures(report: BeatReport) -> Figures:
@@ -152,17 +167,20 @@ def _seconds_figures(report: BeatReport) -> Figures:
     }  # fmt: skip
 
 
-def _kinetic_figures(recordings: Sequence[Recording], real: Sequence[Recording], seed: int) -> Figures:
+def _kinetic_figures(recordings: Sequence[Recording], real: Sequence[Recording], seed: int) -> tuple[Figures, list[str]]:
     own, pool = (_kinetic(side) for side in (recordings, real))
     names = ("kernel_kinetic32", "kernel_kinetic32_low", "kernel_kinetic32_high")
     figures: Figures = dict.fromkeys((*names, "frechet_kinetic32", "div_kinetic", "div_kinetic_real"))
     figures |= {"n/kernel_kinetic32": len(own[1]), "n/div_kinetic": len(own[1])}
-    if min(len(np.unique(side[1])) for side in (own, pool)) < 2:
-        return figures
+    dances = min(len(np.unique(side[1])) for side in (own, pool))
+    if dances < 2:
+        return figures, [f"no kinetic distances and no diversity: {dances} dances of the smaller set have a window of {KINETIC_FRAMES} frames"]
     figures |= dict(zip(names, kernel_distance(own[0], pool[0], clips=(own[1], pool[1]), seed=seed), strict=True))
-    if enough_for_frechet(own[0], pool[0]):
-        figures["frechet_kinetic32"] = frechet_distance(own[0], pool[0])
-    return figures | {"div_kinetic": diversity(own[0], pool[0]), "div_kinetic_real": diversity(pool[0], pool[0])}
+    figures |= {"div_kinetic": diversity(own[0], pool[0]), "div_kinetic_real": diversity(pool[0], pool[0])}
+    if not enough_for_frechet(own[0], pool[0]):
+        least, needed = min(len(own[0]), len(pool[0])), SAMPLES_PER_DIMENSION * KINETIC_WIDTH
+        return figures, [f"no frechet_kinetic32: {least} windows in the smaller set, {needed} are needed"]
+    return figures | {"frechet_kinetic32": frechet_distance(own[0], pool[0])}, []
 
 
 def _kinetic(recordings: Sequence[Recording]) -> tuple[np.ndarray, np.ndarray]:
