@@ -49,7 +49,7 @@ class GenerationCallback(Callback):
         raise TypeError(f"{type(self).__name__} must say what it measures.")
 
     def collect(self) -> Mapping[str, float]:
-        """Figures over all ranks by log key; those that are not finite are left out of the log."""
+        """Figures over all ranks by log key; those that are not finite are left out of the log and named once."""
         return {}
 
     def on_validation_batch_end(
@@ -64,7 +64,7 @@ class GenerationCallback(Callback):
         if self._due(trainer):
             self._measure_once(trainer, pl_module)  # a rank without a batch, or a loader without a length
             if trainer.strategy.reduce_boolean_decision(bool(self._state), all=True):
-                self._log(pl_module)
+                self._log(trainer, pl_module)
             self._state = None
             self._last_step = trainer.global_step
         self._validations += 1
@@ -98,13 +98,16 @@ class GenerationCallback(Callback):
                 self._tell(error)
                 self._state = False
 
-    def _log(self, pl_module: LightningModule) -> None:
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         try:
             figures = self.collect()
         except Exception as error:  # see above; the same on every rank, behind all communication
             self._tell(error)
             return
-        pl_module.log_dict({name: value for name, value in figures.items() if math.isfinite(value)}, sync_dist=True)
+        unknown = [name for name, value in figures.items() if not math.isfinite(value)]
+        if unknown and trainer.is_global_zero:
+            self._say(f"{type(self).__name__}: not logged, for there was too little to tell them by: {', '.join(unknown)}")
+        pl_module.log_dict({name: value for name, value in figures.items() if name not in unknown}, sync_dist=True)
 
     def _tell(self, error: Exception) -> None:
         self._say(f"{type(self).__name__}: no figures in this validation: {type(error).__name__}: {error}")

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.generation import GenerationCallback
 from callbacks.motion_metrics import MotionMetrics
+from callbacks.pose_metrics import PoseMetrics
 from callbacks.samples import Samples
 from callbacks.video_metrics import VideoMetrics
 from xdancer.errors import XDancerError
@@ -262,6 +263,46 @@ def test_a_failing_figure_is_said_once_and_costs_nothing(tmp_path: Path, caplog:
     assert [record.message for record in caplog.records if "no memory left" in record.message] == [
         "MotionMetrics: no figures in this validation: RuntimeError: no memory left"
     ]
+
+
+def test_errors_of_the_tokenizer_have_cadence_and_budget_and_never_end_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Tokenizer(Fake):
+        def __init__(self, *, broken: bool = False) -> None:
+            super().__init__("vqvae")
+            self.seen = 0
+
+            def encode(pose: PoseBatch) -> PoseBatch:
+                self.seen += 1
+                if broken:
+                    raise RuntimeError("no memory left")
+                return pose
+
+            self.model = SimpleNamespace(encode=encode, decode=lambda pose: PoseBatch(pose.keypoints + 0.01, pose.confidence))
+
+    with caplog.at_level(logging.WARNING):
+        good, broken = Tokenizer(), Tokenizer(broken=True)
+        run = trainer(tmp_path, PoseMetrics(3, every_n_steps=8, budget_seconds=1e-6), max_epochs=4)  # validations at steps 4, 8, 12, 16
+        run.fit(good, datamodule=Data())
+        assert good.seen == 2  # one clip each at 4 and at 12
+        assert float(run.callback_metrics["val/full_px"]) == pytest.approx(0.01 * 2**0.5 * 448, rel=1e-3)
+        run = trainer(tmp_path, PoseMetrics(3))
+        run.fit(broken, datamodule=Data())
+    assert run.global_step == 4
+    assert "PoseMetrics: the budget of 1e-06 s is spent after 1 of 3 clips." in caplog.messages
+    assert "PoseMetrics: no figures in this validation: RuntimeError: no memory left" in caplog.messages
+
+
+def test_figures_that_cannot_be_known_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = trainer(tmp_path, MotionMetrics(1), max_epochs=2)
+    with caplog.at_level(logging.WARNING):
+        run.fit(Dancer(), datamodule=Data())
+    said = [message for message in caplog.messages if message.startswith("MotionMetrics: not logged")]
+    assert len(said) == 1
+    for name in ("val/beat_f1_null", "val/kernel_kinetic32", "val/frechet_kinetic32"):
+        assert name in said[0]
+        assert name not in run.callback_metrics
+    assert "val/beat_f1," not in said[0]
+    assert "val/beat_f1" in run.callback_metrics
 
 
 def test_samples_are_playable_and_have_sound(tmp_path: Path) -> None:
