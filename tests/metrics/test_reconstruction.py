@@ -23,6 +23,15 @@ def test_psnr_of_a_known_error() -> None:
     assert np.isnan(rec.psnr(predicted, target, torch.zeros_like(region)))
 
 
+def test_psnr_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image import PeakSignalNoiseRatio
+
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(3, 3, 16, 20, generator=generator) * 2 - 1
+    predicted = (target + 0.3 * torch.randn(target.shape, generator=generator)).clamp(-1, 1)
+    assert rec.psnr(predicted, target) == pytest.approx(float(PeakSignalNoiseRatio(data_range=2.0)(predicted, target)), rel=1e-5)
+
+
 def test_person_region_is_the_union_grown_by_two_pixels() -> None:
     masks = torch.zeros(1, 16, 16, dtype=torch.bool)
     masks[0, 4, 4] = True
