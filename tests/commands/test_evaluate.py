@@ -129,6 +129,10 @@ def test_a_motion_model_is_measured_as_its_folder_recommends(
         (["--generated", "a", "--precision", "bf16"], "--precision belongs to --model"),
         (["--generated", "a", "--data", "b"], "--data belongs to --model"),
         (["--generated", "a", "--top-p", "0.9"], "--top-p belongs to --model"),
+        (["--generated", "a", "--train", "b"], "--train belongs to --model"),
+        (["--generated", "a", "--video-frames", "8"], "--video-frames belongs to --model"),
+        (["--generated", "a", "--seed", "-1"], "--seed -1, --seeds 1: seeds are whole numbers from 0 on"),
+        (["--real", "nowhere", "--null", "white, froze"], "--null 'froze': no such null row"),
         (["--model", "nowhere"], "--model needs --data SHARDS"),
         (["--model", "nowhere", "--data", "x", "--out", "y"], "nowhere"),
         (["--generated", "a", "--json", "no/such/folder.json"], "folder no/such does not exist"),
@@ -142,6 +146,13 @@ def test_bad_input_is_one_line(
     said = capsys.readouterr().err.strip()
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_flags_of_the_comparison_are_not_ignored_for_an_evaluation_folder(dances: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["evaluate", "--generated", str(dances), "--detector", "none", "--device", "cpu"]
+    for further, message in ((["--protocol", "fvd"], "fvd: unknown protocol"), (["--beats", "nowhere"], "--beats nowhere: no such folder")):
+        assert main([*flags, *further]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_damaged_dances_are_one_line(dances: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def evaluate(
         seeds: dances of every song, with seeds from `seed` on; figures are their means, and the diversity within a song is added; only with
             --model.
         detector: finds people again in rendered pictures; auto takes MediaPipe if installed. Without one those figures are null.
-        protocol: how distances between sets are taken: xdancer16 (ours, needs no download), disco16, styleganv2048, cd-fvd.
+        protocol: how distances between sets are taken: xdancer16 (ours, needs no download), disco16, fidvid16, styleganv2048, cd-fvd.
         network_weights: weights of the protocol's network, where it is not the bundled one (`xdancer weights list` says where from).
         face_weights: ArcFace as ONNX for the likeness of faces; the bundled 128-d network by default.
         null: rows made from the real set that a good figure tells from a dance: white, smooth, frozen, shuffled, locked, copy, mean, grey,
@@ -93,8 +93,12 @@ def evaluate(
     from xdancer.evaluation.folder import evaluation_folder
 
     place = select_device(device)
-    drawn = {"temperature": temperature, "top_p": top_p, "smoothing": smoothing}
-    _check_choice(Sources(generated, real, beats, music, portraits), model, data, out, precision, drawn, seeds)
+    if seed < 0 or seeds < 1:
+        raise XDancerError(f"--seed {seed}, --seeds {seeds}: seeds are whole numbers from 0 on, and at least one of them. Choose others.")
+    drawn, sizes = {"temperature": temperature, "top_p": top_p, "smoothing": smoothing}, Sizes(clips, video_clips, video_frames)
+    of_model = drawn | {"data": data, "train": train, "out": out} | sizes.chosen()
+    of_model |= {"precision": None if precision == "fp32" else precision, "seeds": None if seeds == 1 else seeds}
+    _check_choice(Sources(generated, real, beats, music, portraits), model, of_model)
     for flag, path in (("--json", json), ("--html", html)):
         if path is not None and not path.absolute().parent.is_dir():
             raise XDancerError(f"{flag} {path}: the folder {path.parent} does not exist. Create it first.")
@@ -104,17 +108,19 @@ def evaluate(
     if model is not None:
         assert data is not None
         assert out is not None
-        sizes = _Sizes(clips, video_clips, video_frames)
         folders = _generate(model, data, train, out, sizes, drawn, range(seed, seed + seeds), place, precision)
     result: dict[str, Any] = {}
     if folders and evaluation_folder(folders[0]) is not None:
         result = held_out(folders, detector=finder, seed=seed, device=place)
         show(result["held_out"])
         real = folders[0] if real is None else real
-    if not result or null or html is not None or real != folders[0]:
+    asked = protocol != "xdancer16" or any((null, network_weights, face_weights, beats, music, portraits, html))
+    if not result or asked or real != folders[0]:
+        if len(folders) > 1:
+            print(f"compared dance by dance: those of seed {seed} alone ({folders[0]})")
         sources = Sources(folders[0] if folders else None, real, beats, music, portraits)
         result |= compare(
-            sources, protocol=protocol, weights=network_weights, face_weights=face_weights, nulls=null.split(",") if null else [],
+            sources, protocol=protocol, weights=network_weights, face_weights=face_weights, nulls=_names(null),
             cache=cache, html=html, detector=finder, device=place, seed=seed, held_out=result.get("held_out"),
         )  # fmt: skip
     if json is not None:
@@ -125,18 +131,26 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """How much a model is asked for."""
 
-    clips: int
-    video_clips: int
-    video_frames: int
+    clips: int = 40
+    video_clips: int = 16
+    video_frames: int = 32
+
+    def chosen(self) -> dict[str, int | None]:
+        """What is not as usual, by flag; None for the others."""
+        usual = Sizes()
+        return {name: None if value == getattr(usual, name) else value for name, value in vars(self).items()}
 
 
-def _check_choice(
-    sources: "Sources", model: Path | None, data: Path | None, out: Path | None, precision: Precision,
-    drawn: Mapping[str, float | None], seeds: int,
-) -> None:  # fmt: skip
+def _names(listed: str | None) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in listed.split(",")] if listed else []
+
+
+def _check_choice(sources: "Sources", model: Path | None, of_model: Mapping[str, Any]) -> None:
+    """Refuse what does not go together; `of_model`: what belongs to --model by flag, None where it was left as usual."""
     if model is None and sources.generated is None and sources.real is None:
         raise XDancerError(
             "Give --generated DIR (videos, poses or shards of any system; --real DIR beside it to compare), --real DIR --null all (null rows "
@@ -145,12 +159,10 @@ def _check_choice(
     if model is not None:
         if sources.generated is not None:
             raise XDancerError("Give either --generated DIR or --model DIR, not both.")
-        if data is None or out is None:
+        if of_model["data"] is None or of_model["out"] is None:
             raise XDancerError("--model needs --data SHARDS (held-out clips, such as data/test) and --out DIR (where the dances are written).")
         return
-    flags = {"--data": data, "--out": out, "--precision": None if precision == "fp32" else precision, "--seeds": None if seeds == 1 else seeds}
-    flags |= {f"--{name.replace('_', '-')}": value for name, value in drawn.items()}
-    named = [flag for flag, value in flags.items() if value is not None]
+    named = [f"--{name.replace('_', '-')}" for name, value in of_model.items() if value is not None]
     if named:
         raise XDancerError(f"{named[0]} belongs to --model; without it no model runs. Leave it out.")
 
@@ -169,7 +181,7 @@ def make_finder(choice: DetectorChoice, device: str) -> "PoseDetector | None":
 
 
 def _generate(
-    model: Path, data: Path, train: Path | None, out: Path, sizes: _Sizes, drawn: Mapping[str, float | None], seeds: range,
+    model: Path, data: Path, train: Path | None, out: Path, sizes: Sizes, drawn: Mapping[str, float | None], seeds: range,
     device: "torch.device", precision: Precision,
 ) -> list[Path]:  # fmt: skip
     """Dances and videos of a model on held-out shards, into an evaluation folder for each seed."""
