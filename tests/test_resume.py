@@ -134,6 +134,18 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(config: str, ca
         newest_checkpoint(Path("run"))
 
 
+def test_an_earlier_run_in_the_folder_is_not_what_a_damaged_run_continues(config: str) -> None:
+    """Its checkpoints may be of later steps, and of another seed."""
+    main(["fit", "--config", config, "--trainer.max_steps", "6"])
+    for path in Path("run/checkpoints").iterdir():
+        os.utime(path, (1, 1))
+    main(["fit", "--config", config, "--seed_everything", "1"])
+    assert Path("run/checkpoints/step=00000006.ckpt").is_file()
+    Path("run/last.ckpt").write_bytes(b"")
+    with pytest.warns(UserWarning, match="continuing at run/checkpoints/step=00000002.ckpt"):
+        assert newest_checkpoint(Path("run")) == Path("run/checkpoints/step=00000002.ckpt")
+
+
 def test_all_damaged_checkpoints_are_one_line(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     Path("run/last.ckpt").write_bytes(b"PK")

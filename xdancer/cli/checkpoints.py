@@ -161,10 +161,12 @@ def _say_what_changed(trainer: Trainer, before: int) -> None:
 def newest_checkpoint(run_dir: Path) -> Path | None:
     """The checkpoint that `--ckpt_path last` means: `last.ckpt`, or where it is damaged the newest that is not. None where there is none.
 
+    The newest by the time of writing: an earlier run in the folder, begun anew since, may have left some of later steps.
+
     Raises:
         CheckpointError: all are damaged.
     """
-    steps = sorted((run_dir / FOLDER).glob("step=*.ckpt"), reverse=True)
+    steps = sorted((run_dir / FOLDER).glob("step=*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     found = [path for path in (run_dir / LAST, *steps) if path.exists()]
     for number, path in enumerate(found):
         if (reason := damage(path)) is None:
