@@ -75,9 +75,9 @@ def test_an_overlay_and_options_stand_over_the_place_of_training(capsys: pytest.
 
 
 def test_without_gpus_tasks_are_processes_of_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
-    printed = script(capsys, "configs/vqvae.yaml", "--gpus", "0", "--tasks", "3", "--nodes", "2")
+    printed = script(capsys, "configs/vqvae.yaml", "--gpus", "0", "--tasks", "4", "--nodes", "2")
     assert "gpus-per-node" not in printed
-    assert "#SBATCH --ntasks-per-node=3\n" in printed
+    assert "#SBATCH --ntasks-per-node=4\n" in printed
     assert "trainer/slurm.yaml --trainer.accelerator cpu" in printed  # the overlay turns Lightning's own requeue off there, too
 
 
@@ -158,11 +158,32 @@ def test_only_a_last_ckpt_is_a_run(tmp_path: Path) -> None:
         (["configs/vqvae.yaml", "--chain", "--seeds", "2"], "--chain with --seeds"),
         (["configs/gpt_sync.yaml", "--chain"], "--chain begins with"),
         (["configs/vqvae.yaml", "--", "--run_dir", "x"], "--runs"),
+        (["configs/vqvae.yaml", "--", "--ckpt_path=a.ckpt"], "--ckpt_path behind --"),
+        (["configs/vqvae.yaml", "--", "--trainer.devices", "2"], "Say --gpus"),
+        (["configs/vqvae.yaml", "--stage-after", "vqvae"], "--stage-after 'vqvae': the number of a job"),
+        (["configs/vqvae.yaml", "--stage-after", ""], "--stage-after '': the number of a job"),
+        (["configs/vqvae.yaml", "--time", "tomorrow"], "--time 'tomorrow': minutes"),
+        (["configs/vqvae.yaml", "--nodes", "3", "--gpus", "2"], "global_batch 2048 cannot be shared by 6 processes. Use 4 of them"),
+        (["configs/vqvae.yaml", "--chain", "--nodes", "4"], "gpt.yaml: global_batch 24 cannot be shared by 32 processes"),
+        (["configs/vqvae.yaml", "--gpus", "4", "--", "--global_batch", "6"], "global_batch 6 cannot be shared by 4 processes"),
     ],
 )
 def test_mistakes_are_one_line(sbatch: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     assert words in refused(capsys, *arguments)
     assert not list(sbatch.glob("*.script"))
+
+
+@pytest.mark.parametrize(("flag", "value"), [("time", "90"), ("time", "2-12:30"), ("time", "UNLIMITED"), ("stage-after", "71_3:72")])
+def test_times_and_jobs_as_sbatch_takes_them(capsys: pytest.CaptureFixture[str], flag: str, value: str) -> None:
+    assert f"{'afterok:' if flag == 'stage-after' else '--time='}{value}" in script(capsys, "configs/vqvae.yaml", f"--{flag}", value)
+
+
+def test_a_batch_that_options_or_overlays_change_is_what_processes_share(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("global_batch: 48\n")
+    overlay = str(tmp_path / "other.yaml")
+    assert script(capsys, "configs/gpt.yaml", "--nodes", "2", "--config", overlay)
+    assert script(capsys, "configs/gpt.yaml", "--nodes", "2", "--", "--global_batch", "null")
+    assert "global_batch 48" in refused(capsys, "configs/gpt.yaml", "--nodes", "4", "--ablations", json.dumps([overlay]), "--dry-run")
 
 
 def test_two_trainings_in_one_folder_are_refused(sbatch: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

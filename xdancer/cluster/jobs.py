@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from xdancer.application import find_configs
+from xdancer.batches import split_batch
 from xdancer.cluster.script import Job, Variant
 from xdancer.errors import XDancerError
 
@@ -22,27 +23,36 @@ UPSTREAM = {
     "video_temporal": {"model.init_args.tokenizer": "vqvae", "model.init_args.initial": "video_image"},
 }
 """Stage → key of its config that names a checkpoint → stage that writes it."""
+OURS = {
+    "--run_dir": "checkpoints are handed over by run folders, so name the folder of all runs with --runs.",
+    "--ckpt_path": "every start of a job continues at the last checkpoint in its run folder. Leave it out, or train without SLURM.",
+    "--trainer.devices": "a job has a process for each GPU. Say --gpus or --tasks before the --.",
+    "--trainer.num_nodes": "a job has the nodes that SLURM gives it. Say --nodes before the --.",
+}
+"""Options of train.py that the batch script gives itself."""
 
 
 def plan_jobs(
     config: Path, overlays: Sequence[Path], options: Sequence[str], *, chain: bool, runs: Path | None, seeds: int | None,
-    ablations: Sequence[Path],
+    ablations: Sequence[Path], processes: int | None = None,
 ) -> list[Job]:  # fmt: skip
     """The jobs of a request, each needing the one before.
 
     Raises:
-        XDancerError: a config that is not there or unreadable, a chain that does not begin with a stage, or an array of a chain.
+        XDancerError: a config that is not there or unreadable, a chain that does not begin with a stage, an array of a chain, an option that
+            the batch script gives, or a `global_batch` that so many processes cannot share.
     """
     if chain and (seeds is not None or ablations):
         raise XDancerError(
             "--chain with --seeds or --ablations: a chain hands one run's checkpoint on. Submit the seeds as chains of their own."
         )
-    if any(word.partition("=")[0] == "--run_dir" for word in options):
-        raise XDancerError("--run_dir behind --: checkpoints are handed over by run folders, so name the folder of all runs with --runs.")
+    for flag, _ in _given(options):
+        if flag in OURS:
+            raise XDancerError(f"{flag} behind --: {OURS[flag]}")
     if seeds is not None and seeds < 1:
         raise XDancerError(f"--seeds {seeds}: at least 1.")
     if not chain:
-        return [_job(config, overlays, options, runs=runs, seeds=seeds, ablations=ablations)]
+        return [_job(config, overlays, options, runs=runs, seeds=seeds, ablations=ablations, processes=processes)]
     if config.stem not in CHAIN:
         raise XDancerError(f"{config}: --chain begins with a stage's config, named {', '.join(f'{name}.yaml' for name in CHAIN)}.")
     jobs, folders = list[Job](), dict[str, Path]()
@@ -54,7 +64,8 @@ def plan_jobs(
             if source in folders
             for word in (f"--{key}", f"{folders[source]}/last.ckpt")
         ]
-        job = _job(path, overlays, [*handed, *options], runs=runs, seeds=None, ablations=[], before=next(reversed(folders.values()), None))
+        before = next(reversed(folders.values()), None)
+        job = _job(path, overlays, [*handed, *options], runs=runs, seeds=None, ablations=[], processes=processes, before=before)
         folders[stage] = job.variants[0].run_dir
         jobs.append(job)
     return jobs
@@ -62,18 +73,31 @@ def plan_jobs(
 
 def _job(
     config: Path, overlays: Sequence[Path], options: Sequence[str], *, runs: Path | None, seeds: int | None, ablations: Sequence[Path],
-    before: Path | None = None,
+    processes: int | None, before: Path | None = None,
 ) -> Job:  # fmt: skip
     path, content = _read(config)
     over = [_read(overlay) for overlay in overlays]
     words = [word for overlay, _ in over for word in ("--config", str(overlay))]
     contents = [content, *(overlay for _, overlay in over)]
+    for changed in [_read(path)[1] for path in ablations] or [{}]:
+        _check_batch([*contents, changed], options, config, processes)
     variants = list(_variants(contents, options, config, runs, seeds, ablations))
     if before is not None:
         variants = [replace(variant, upstream=tuple(dict.fromkeys((before, *variant.upstream)))) for variant in variants]
     if len({variant.run_dir for variant in variants}) < len(variants):
         raise XDancerError("Two of these trainings have the same run_dir and would overwrite each other: give each ablation its own.")
     return Job(config.stem, path, (*words, *options), tuple(variants))
+
+
+def _check_batch(layers: Sequence[dict[str, Any]], options: Sequence[str], config: Path, processes: int | None) -> None:
+    """Refuse a batch that the processes cannot share now, and not when the job starts."""
+    values = [layer["global_batch"] for layer in layers if "global_batch" in layer]
+    values += [yaml.safe_load(value) for flag, value in _given(options) if flag == "--global_batch"]
+    if processes is not None and values and isinstance(values[-1], int) and values[-1] > 0:  # train.py refuses anything else
+        try:
+            split_batch(values[-1], processes=processes, at_most=values[-1])
+        except XDancerError as error:
+            raise XDancerError(f"{config}: {error} Processes are --nodes times --gpus.") from error
 
 
 def _variants(
@@ -106,11 +130,16 @@ def upstream_runs(layers: Sequence[dict[str, Any]], options: Sequence[str]) -> t
     named: dict[str, str] = {}
     for layer in layers:
         named |= dict(_strings("model", layer.get("model")))
+    named |= {flag.removeprefix("--"): value for flag, value in _given(options) if flag.startswith("--model.")}
+    return tuple(dict.fromkeys(Path(value).absolute().parent for value in named.values() if Path(value).name == "last.ckpt"))
+
+
+def _given(options: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Flags and their values, as in `--a b` and `--a=b`."""
     for word, following in zip_longest(options, options[1:], fillvalue=""):
         flag, sign, value = word.partition("=")
-        if flag.startswith("--model."):
-            named[flag.removeprefix("--")] = value if sign else following
-    return tuple(dict.fromkeys(Path(value).absolute().parent for value in named.values() if Path(value).name == "last.ckpt"))
+        if flag.startswith("--"):
+            yield flag, value if sign else following
 
 
 def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:

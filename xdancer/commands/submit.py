@@ -1,5 +1,6 @@
 """`xdancer submit CONFIG`: train on a SLURM cluster."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from xdancer.cluster.script import Job
 
 CPU = ("--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
+JOB = r"\d+(_\d+)?(:\d+(_\d+)?)*"
+"""One number or several, `_` before the task of an array."""
+TIME = r"(\d+-)?\d+(:\d+){0,2}|infinite|unlimited"
+"""As sbatch takes it."""
 
 
 def submit(
@@ -36,7 +41,7 @@ def submit(
 ) -> list[str]:
     """Hand a training to SLURM: one task per GPU, back into the queue before the time limit and after preemption, continued to the bit.
 
-    What stands behind `--` goes to train.py, as in `xdancer submit configs/gpt.yaml --nodes 2 -- --trainer.max_steps 1000`. The script is
+    What stands behind `--` goes to train.py, as in `xdancer submit configs/gpt.yaml --nodes 3 -- --trainer.max_steps 1000`. The script is
     slurm/train.sbatch with these values; logs of every rank lie in RUN_DIR/logs. Prints the number of each job.
 
     Args:
@@ -70,6 +75,10 @@ def submit(
     from xdancer.cluster.script import render
     from xdancer.cluster.upstream import require_ended
 
+    if stage_after is not None and not re.fullmatch(JOB, stage_after):
+        raise XDancerError(f"--stage-after {stage_after!r}: the number of a job, as sbatch prints it, such as 4711.")
+    if not re.fullmatch(TIME, time, re.IGNORECASE):
+        raise XDancerError(f"--time {time!r}: minutes, or as in 12:00:00 (hours) and 2-12 (days and hours).")
     for name, value, least in (
         ("nodes", nodes, 1),
         ("gpus", gpus, 0),
@@ -79,7 +88,8 @@ def submit(
     ):
         if value < least:
             raise XDancerError(f"--{name} {value}: at least {least}.")
-    jobs = plan_jobs(stage, configs, options, chain=chain, runs=runs, seeds=seeds, ablations=ablations)
+    processes = nodes * (gpus or tasks)
+    jobs = plan_jobs(stage, configs, options, chain=chain, runs=runs, seeds=seeds, ablations=ablations, processes=processes)
     resources = {
         "nodes": str(nodes), "ntasks-per-node": str(gpus or tasks), "gpus-per-node": str(gpus) if gpus else None,
         "cpus-per-task": str(cpus_per_task), "time": time, "signal": f"B:USR1@{warning}", "mem": memory, "partition": partition,
