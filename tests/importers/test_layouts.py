@@ -223,6 +223,27 @@ def test_edge_needs_2d_poses(tmp_path: Path, run: Callable[..., str], quick: Non
     assert not (tmp_path / "marker").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "flags", "words"),
+    [
+        ("videos", ("--music", "songs"), "--music: belongs to the layout aist"),
+        ("videos", ("--cameras", "2"), "--cameras: belongs to the layout aist"),
+        ("videos", ("--official-splits",), "--official-splits: belongs"),
+        ("aist", ("--poses", "found"), "--poses: belongs to the layout videos, edge and finedance"),
+        ("aist", ("--pose-fps", "30"), "--pose-fps: belongs"),
+        ("edge", ("--groups", "songs.csv"), "--groups: belongs to the layout videos"),
+        ("edge", ("--poses", "found"), "no wavs_sliced/ with the songs"),
+        ("finedance", ("--poses", "found"), "no music_wav/ with the songs"),
+    ],
+)
+def test_flags_of_another_layout_and_missing_songs_are_said(
+    tmp_path: Path, run: Callable[..., str], kind: str, flags: tuple[str, ...], words: str
+) -> None:
+    words_said = run(str(tmp_path), "--layout", kind, *flags, code=2)
+    assert words in words_said
+    assert len(words_said.splitlines()) == 1
+
+
 def finedance(folder: Path) -> Path:
     """Two dances to one song and one to another."""
     for name, song in (("001", "Red"), ("002", "Red"), ("010", "Blue, 2")):

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from xdancer.importers.dances import Dance, ImportReport
 
 
+FLAGS = {"poses": "videos, edge and finedance", "groups": "videos", "pose_fps": "videos, edge and finedance", "music": "aist",
+         "cameras": "aist", "official_splits": "aist"}  # fmt: skip
+"""Flag of `xdancer import dataset` → the layouts that it belongs to, in words."""
+
+
 def mocap(
     file: Path, *, out: Path, cameras: int = 4, seed: int = 0, held_out: float = 0.15, style: str | None = None,
     licence: str = "terms of the source",
@@ -83,6 +88,12 @@ def dataset(
         width=width, height=height, min_seconds=min_seconds, max_seconds=max_seconds, features=names or ("librosa",)
     )  # fmt: skip
     kind = recognise(folder) if layout == "auto" else layout
+    given = {
+        "poses": poses is not None, "groups": groups is not None, "pose_fps": pose_fps is not None, "music": music is not None,
+        "cameras": cameras != "1", "official_splits": official_splits,
+    }  # fmt: skip
+    for flag in (flag for flag, said in given.items() if said and kind not in FLAGS[flag]):
+        raise XDancerError(f"--{flag.replace('_', '-')}: belongs to the layout {FLAGS[flag]}, {folder} is {kind}. Leave it out.")
     splits: dict[str, str] = {}
     if kind == "aist":
         dances, left_out, splits = _aist(folder, music, cameras, official=official_splits, silent=not names)
@@ -132,7 +143,9 @@ def _paired(
     if poses is None:
         raise smpl_only(folder, kind)
     labels = read_labels(folder) if (folder / "label_json").is_dir() else {}
-    places = edge_sounds(folder) if kind == "edge" else [folder / "music_wav"]
+    places = edge_sounds(folder) if kind == "edge" else [path for path in [folder / "music_wav"] if path.is_dir()]
+    if not places:
+        raise XDancerError(f"{folder}: no {'wavs_sliced' if kind == 'edge' else 'music_wav'}/ with the songs. Give the folder of the data set.")
     return sound_dances(sounds_in(*places), poses, pose_fps=pose_fps, labels=labels)
 
 

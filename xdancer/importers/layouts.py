@@ -213,7 +213,7 @@ def _read_alone(path: Path, pose_fps: float | None) -> Seen:
 def smpl_only(folder: Path, layout: Layout) -> XDancerError:
     """Why an EDGE or FineDance folder cannot be imported as it is, and what to do; its pickles are not opened."""
     if layout == "edge":
-        place = " ".join(str(path) for path in edge_sounds(folder))
+        place = " ".join(str(path) for path in edge_sounds(folder)) or "wavs_sliced/"
         return XDancerError(
             f"{folder}: EDGE's motions_sliced/*.pkl (pos, q) {SMPL}. Its dances are AIST++'s, whose 2D keypoints are read by "
             f"`xdancer import dataset ANNOTATIONS --music WAVS`. Or give pose files called like the sounds in {place} with --poses DIR."
