@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from xdancer.__main__ import gathered, main
+from xdancer.errors import XDancerError
 from xdancer.motion_gpt.model import MotionGPTConfig
 from xdancer.planning.budget import EIGHT_BIT, Plan, demand, read_plan, remedies
 from xdancer.planning.step import Run, Step, predict
@@ -184,6 +185,11 @@ def test_advice_goes_from_cheap_to_dear_and_never_repeats_what_is_on() -> None:
 
 def test_configs_add_up_as_for_train_py() -> None:
     assert gathered(["--config", "a", "--gpus", "8", "--config=b"], "--config") == ["--gpus", "8", "--configs", '["a", "b"]']
+
+
+def test_an_overlay_alone_is_no_training() -> None:
+    with pytest.raises(XDancerError, match="has no model and no data"):
+        read_plan({"model": None, "data": None, "trainer": {}}, gpus=1)
 
 
 @pytest.mark.slow

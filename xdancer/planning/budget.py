@@ -64,8 +64,10 @@ def read_plan(config: Mapping[str, Any], gpus: int) -> Plan:
     """The plan of a whole training config, as `train.py fit --print_config` writes it.
 
     Raises:
-        XDancerError: a model class that is none of the three stages, or a batch that the GPUs cannot share.
+        XDancerError: no model or data, a model class that is none of the three stages, or a batch that the GPUs cannot share.
     """
+    if lacking := [name for name in ("model", "data") if not config.get(name)]:
+        raise XDancerError(f"The config has no {' and no '.join(lacking)}: it trains nothing. Begin with a stage's, such as gpt.yaml.")
     model, data, trainer = config["model"], config["data"]["init_args"], config["trainer"]
     name = model["class_path"].rpartition(".")[2]
     if name not in STAGES:
