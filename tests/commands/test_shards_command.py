@@ -55,6 +55,7 @@ def test_show_writes_a_picture_with_a_flash_on_the_beat(root):
     ("arguments", "message"),
     [
         (["verify", "nothing"], "No shards in nothing: the folder does not exist"),
+        (["verify", "https://example.org/data"], "is an address, and this command reads folders"),
         (["verify", "."], "neither it nor its sub-folders have a manifest.json. Make shards with `xdancer prepare"),
         (["show", "data", "nobody"], "No clip 'nobody' in data. Its 3 clips are named like clip-000, clip-001"),
         (["show", "data/train", "clip-000", "--out", "clip.gif"], "--out clip.gif: unknown kind of file"),

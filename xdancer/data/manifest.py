@@ -156,7 +156,9 @@ def splits_in(folder: Path) -> list[Path]:
     folder = Path(folder)
     found = [folder] if (folder / "manifest.json").is_file() else sorted(path.parent for path in folder.glob("*/manifest.json"))
     if not found:
-        state = "the folder does not exist" if not folder.is_dir() else "neither it nor its sub-folders have a manifest.json"
+        if re.match(r"[a-z0-9]+:/[^/]", folder.as_posix()):  # what Path makes of an address
+            raise ShardError(f"{folder}: is an address, and this command reads folders. `xdancer doctor ADDRESS` looks at remote shards.")
+        state = "neither it nor its sub-folders have a manifest.json" if folder.is_dir() else _what_is_there(folder)
         raise ShardError(f"No shards in {folder}: {state}. {MAKE_SHARDS}")
     return found
 
@@ -209,7 +211,7 @@ def read_json(path: Path) -> Any:
 
 def _what_is_there(folder: Path) -> str:
     if not folder.is_dir():
-        return "the folder does not exist"
+        return "it is a file, not a folder" if folder.is_file() else "the folder does not exist"
     splits = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
     if splits:
         return f"this is a folder of splits ({', '.join(splits)}); name one of them"
