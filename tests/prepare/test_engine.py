@@ -115,9 +115,25 @@ def test_equal_runs_give_equal_clips(video: Callable[..., Path], tmp_path: Path,
 def test_only_bad_videos(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
     video("mute.mp4", 1.5, sound=False)
     folder = video("brief.mp4", 0.5).parent
-    with pytest.raises(XDancerError, match=r"none of 2 videos could be used \(brief\.mp4: too short.*mute\.mp4: no sound"):
+    with pytest.raises(XDancerError, match=r"none of 2 videos could be used \(brief\.mp4: too short.*mute\.mp4: no sound") as error:
         prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
     assert not (tmp_path / "out" / "train").exists()
+    assert f"All reasons, with pictures: {tmp_path / 'out/report.html'}." in str(error.value)
+    assert (tmp_path / "out/report.html").is_file()
+    video("good.mp4", 1.5)
+    assert prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector).accepted == 1
+
+
+def test_shards_keep_their_report_where_a_run_over_them_finds_nothing(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    good = video("good.mp4", 1.5)
+    prepare_videos(good.parent, tmp_path / "out", SETTINGS, detector=detector)
+    before = (tmp_path / "out/report.html").read_bytes()
+    good.unlink()
+    video("brief.mp4", 0.5)
+    with pytest.raises(XDancerError, match="none of 1 videos") as error:
+        prepare_videos(good.parent, tmp_path / "out", SETTINGS, detector=detector, overwrite=True)
+    assert "report.html" not in str(error.value)
+    assert (tmp_path / "out/report.html").read_bytes() == before
 
 
 def test_an_unexpected_failure_costs_one_video(

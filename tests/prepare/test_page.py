@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from xdancer.errors import XDancerError
 from xdancer.prepare import PrepareSettings, page, prepare_videos
 from xdancer.prepare.cache import ClipCache, Rejection
 from xdancer.prepare.job import CutRecord, VideoRecord
@@ -49,6 +51,16 @@ def test_a_run_in_one_page(video: Callable[..., Path], tmp_path: Path, detector:
         assert f">{name}</text>" in text
     assert "<script" not in text
     assert not re.search(r'(src|href)="(?!data:|#)', text)
+
+
+def test_a_run_that_accepts_nothing_has_a_page_too(video: Callable[..., Path], tmp_path: Path, detector: Any) -> None:
+    folder = video("nobody.mp4", 2.0, absent=(0.0, 9.0)).parent
+    with pytest.raises(XDancerError, match=re.escape(f"{tmp_path / 'out/report.html'}")):
+        prepare_videos(folder, tmp_path / "out", SETTINGS, detector=detector)
+    text = (tmp_path / "out/report.html").read_text()
+    assert "0 of 1 videos accepted: 0 clips" in text
+    assert "<td>no person was found</td><td>2</td>" in text
+    assert len(pictures(text)) == 2
 
 
 def test_figures_of_nested_tables_and_no_others() -> None:

@@ -12,10 +12,10 @@ from xdancer.prepare.execution import Progress
 from xdancer.prepare.job import Job, VideoRecord
 from xdancer.prepare.output import staged
 from xdancer.prepare.page import Gallery, write_page
-from xdancer.prepare.report import PrepareReport, VideoReport, nothing_accepted
+from xdancer.prepare.report import PAGE, PrepareReport, VideoReport, nothing_accepted
 from xdancer.prepare.songs import heard, join_songs
 from xdancer.prepare.sources import Source
-from xdancer.prepare.split import assign_splits
+from xdancer.prepare.split import SPLITS, assign_splits
 from xdancer.types import FPS
 
 CacheOf = Callable[[str], ClipCache]
@@ -36,16 +36,29 @@ def assemble(
         progress: told after every clip.
 
     Raises:
-        XDancerError: no clips, a damaged one, or the disk is full.
+        XDancerError: no clips (the reports are written all the same, where no shards stand), a damaged one, or the disk is full.
     """
     danced, notes = _songs({source.name: source for source in job.sources if records[source.name].clips}, job, cache_of)
     sources = {clip.key: source for name, source in danced.items() for clip in records[name].clips}
     songs = {key: source.song for key, source in sources.items()}
     split_keys = assign_splits(songs, job.split.by, val=job.split.val, test=job.split.test)
     videos = tuple(_video_report(danced.get(source.name, source), records[source.name], split_keys, notes) for source in job.sources)
-    if not songs:
-        raise nothing_accepted(videos)
     gallery = Gallery(list(songs))
+
+    def finish(folder: Path, clips: dict[str, int]) -> PrepareReport:
+        for source in job.sources:
+            gallery.add_rejected(records[source.name], cache_of(source.digest))
+        spent = round(time.monotonic() - began, 1)
+        report = PrepareReport(videos, job.detector, job.device, "fp32", job.settings, job.fingerprint, clips, spent)
+        write_page(folder, report, gallery)
+        report.write(folder)
+        return report
+
+    if not songs:
+        standing = any((out / name).exists() for name in SPLITS)  # the report beside them is theirs
+        if not standing:
+            finish(out, {})
+        raise nothing_accepted(videos, page=None if standing else out / PAGE)
     with staged(out) as folder:
         for name, keys in split_keys.items():
             split_by = {"split_by": job.split.by}
@@ -56,15 +69,7 @@ def assemble(
                     gallery.add(sample)
                     if progress is not None:
                         progress(f"write {name}", number, len(keys), "")
-        for source in job.sources:
-            gallery.add_rejected(records[source.name], cache_of(source.digest))
-        report = PrepareReport(
-            videos, job.detector, job.device, "fp32", job.settings, job.fingerprint,
-            {name: len(keys) for name, keys in split_keys.items()}, round(time.monotonic() - began, 1),
-        )  # fmt: skip
-        write_page(folder, report, gallery)
-        report.write(folder)
-    return report
+        return finish(folder, {name: len(keys) for name, keys in split_keys.items()})
 
 
 def _songs(sources: Mapping[str, Source], job: Job, cache_of: CacheOf) -> tuple[dict[str, Source], Mapping[str, str]]:

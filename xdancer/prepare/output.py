@@ -53,7 +53,7 @@ def check_output(out: Path, fingerprint: str, *, overwrite: bool, again: bool = 
         raise XDancerError(f"--out {out}: cannot be used as a folder ({error.strerror or error}). Choose another.") from error
     earlier = read_report(out)
     if taken and not overwrite:
-        if earlier is not None and earlier.fingerprint == fingerprint and all(name in taken for name in earlier.clips):
+        if earlier is not None and earlier.clips and earlier.fingerprint == fingerprint and all(name in taken for name in earlier.clips):
             return None if again else earlier
         raise XDancerError(
             f"--out {out}: already holds {', '.join(taken)} of other videos, settings or licence. Choose another --out; "

@@ -115,8 +115,9 @@ def read_report(folder: Path) -> PrepareReport | None:
         return None
 
 
-def nothing_accepted(videos: Sequence[VideoReport]) -> XDancerError:
-    """The error of a run that has nothing to write: it names the reasons."""
+def nothing_accepted(videos: Sequence[VideoReport], *, page: Path | None) -> XDancerError:
+    """The error of a run that has nothing to write: it names the reasons, and where all of them are."""
     reasons = "; ".join(f"{video.video}: {', '.join(video.reasons) or f'quarantined: {video.quarantined}'}" for video in videos[:5])
     more = f" and {len(videos) - 5} more" if len(videos) > 5 else ""
-    return XDancerError(f"none of {len(videos)} videos could be used ({reasons}{more}). Give videos with one visible dancer and sound.")
+    shown = "" if page is None else f" All reasons, with pictures: {page}."
+    return XDancerError(f"none of {len(videos)} videos could be used ({reasons}{more}). Give videos with one visible dancer and sound.{shown}")
