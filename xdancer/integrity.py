@@ -31,7 +31,7 @@ def check_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
         names: files in it; all that the index names by default.
 
     Raises:
-        CheckpointError: a file is not the one that was exported; FileNotFoundError: it is not there.
+        CheckpointError: a file is not the one that was exported, or one that the index leaves out; FileNotFoundError: it is not there.
     """
     try:
         recorded = read_json_file(folder / INDEX, largest=LARGEST_CONFIG).get("sha256", {})
@@ -42,6 +42,8 @@ def check_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
     if not isinstance(recorded, dict):
         raise CheckpointError(f"{folder / INDEX} is damaged (sha256 is no table). Export the model again: xdancer export.")
     for name in sorted(recorded) if names is None else names:
+        if recorded and name not in recorded and (folder / name).is_file():
+            raise CheckpointError(f"{folder / name}: {INDEX} does not name it, so it came from elsewhere. Export the model again: xdancer export.")
         if name in recorded and (found := file_sha256(folder / name)) != recorded[name]:
             raise CheckpointError(
                 f"{folder / name} was changed: its sha256 is {found[:12]}…, {INDEX} has {str(recorded[name])[:12]}…. "

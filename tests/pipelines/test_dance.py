@@ -112,6 +112,11 @@ def test_a_changed_byte_is_refused_naming_the_file(tiny_models: Path, tmp_path: 
     stage = name.partition("/")[0]
     with pytest.raises(CheckpointError, match=f"model/{name} was changed"):
         read_stage(tmp_path / "model", stage)
+    index = json.loads((tmp_path / "model/model_index.json").read_text())
+    del index["sha256"][name]
+    (tmp_path / "model/model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=f"model/{name}: model_index.json does not name it"):
+        read_stage(tmp_path / "model", stage)
 
 
 def test_other_folders_are_refused_and_left_alone(tiny_models: Path, tmp_path: Path) -> None:
