@@ -43,7 +43,7 @@ def check_hashes(folder: Path, names: Iterable[str] | None = None) -> None:
         raise CheckpointError(f"{folder / INDEX} is damaged (sha256 is no table). Export the model again: xdancer export.")
     for name in sorted(recorded) if names is None else names:
         if recorded and name not in recorded and (folder / name).is_file():
-            raise CheckpointError(f"{folder / name}: {INDEX} does not name it, so it came from elsewhere. Export the model again: xdancer export.")
+            raise CheckpointError(f"{folder / name}: {INDEX} does not name it, so it came from elsewhere. Run xdancer export again.")
         if name in recorded and (found := file_sha256(folder / name)) != recorded[name]:
             raise CheckpointError(
                 f"{folder / name} was changed: its sha256 is {found[:12]}…, {INDEX} has {str(recorded[name])[:12]}…. "
