@@ -1,6 +1,7 @@
 """The same shards from Ray's workers as from this machine's, and a crashing one costs its video only."""
 
 import importlib
+import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,18 @@ def test_without_ray_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray_crew, "RAY", False)
     with pytest.raises(MissingPackageError, match=r"pip install 'xdancer\[ray\]'"), Execution(engine="ray").open():
         pass
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nobody_listens_is_said_at_once(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """Ray tries for more than ten minutes."""
+    monkeypatch.setattr(ray_crew, "RAY", True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, not listening
+        address = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+        wanted = f"--ray-address {address}: nobody answers there"
+        with pytest.raises(XDancerError, match=wanted), Execution(engine="ray", ray_address=address).open():
+            pass
 
 
 @pytest.mark.slow

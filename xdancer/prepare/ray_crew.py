@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from xdancer.prepare.processes import usable_cores
 from xdancer.prepare.tasks import Task, WorkerDiedError
 
 RAY = RequirementCache("ray>=2.60,<3")
+PATIENCE = 10.0
+"""Seconds in which the machine of an address must answer."""
 
 
 @contextmanager
@@ -26,6 +30,8 @@ def ray_crew(workers: int | None, address: str | None, *, gpu: bool = False) -> 
     if not RAY:
         raise MissingPackageError("--engine ray needs Ray: pip install 'xdancer[ray]'.")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None:
+        _require_answer(address)
     import ray
 
     cores = workers or (1 if gpu else usable_cores())
@@ -42,6 +48,21 @@ def ray_crew(workers: int | None, address: str | None, *, gpu: bool = False) -> 
         yield RayCrew(workers or max(1, int(cluster.get("GPU" if gpu else "CPU", 1))), gpu=gpu)
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Refuse a HOST:PORT where nobody listens: Ray itself tries for more than ten minutes.
+
+    Raises:
+        XDancerError: nobody does.
+    """
+    place = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d+)", address)
+    if place is None:  # such as auto, which Ray looks up
+        return
+    try:
+        socket.create_connection((place[1], int(place[2])), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise XDancerError(f"--ray-address {address}: nobody answers there ({error}). Check the address, or leave it out.") from error
 
 
 class RayCrew:
