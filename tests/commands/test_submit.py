@@ -160,6 +160,7 @@ def test_only_a_last_ckpt_is_a_run(tmp_path: Path) -> None:
         (["configs/vqvae.yaml", "--", "--run_dir", "x"], "--runs"),
         (["configs/vqvae.yaml", "--", "--ckpt_path=a.ckpt"], "--ckpt_path behind --"),
         (["configs/vqvae.yaml", "--", "--trainer.devices", "2"], "Say --gpus"),
+        (["configs/vqvae.yaml", "--tasks", "3"], "--tasks 3 --gpus 8: each GPU has a task of its own"),
         (["configs/vqvae.yaml", "--stage-after", "vqvae"], "--stage-after 'vqvae': the number of a job"),
         (["configs/vqvae.yaml", "--stage-after", ""], "--stage-after '': the number of a job"),
         (["configs/vqvae.yaml", "--time", "tomorrow"], "--time 'tomorrow': minutes"),

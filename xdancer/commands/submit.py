@@ -88,6 +88,8 @@ def submit(
     ):
         if value < least:
             raise XDancerError(f"--{name} {value}: at least {least}.")
+    if gpus and tasks != 1:
+        raise XDancerError(f"--tasks {tasks} --gpus {gpus}: each GPU has a task of its own. Leave --tasks out, or train on CPUs with --gpus 0.")
     processes = nodes * (gpus or tasks)
     jobs = plan_jobs(stage, configs, options, chain=chain, runs=runs, seeds=seeds, ablations=ablations, processes=processes)
     resources = {
