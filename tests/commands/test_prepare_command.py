@@ -88,6 +88,11 @@ def test_flags_that_cannot_be_obeyed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not (tmp_path / "out").exists()
 
 
+def test_poses_of_files_need_no_detector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, tmp_path, "--poses", tmp_path, "--detector", "dwpose")
+    assert "--poses: keypoints come from its files, not by --detector" in line
+
+
 @pytest.mark.parametrize("folder", ["data/train", "data"])
 def test_videos_where_shards_go_are_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
     (tmp_path / "data").mkdir()

@@ -100,6 +100,8 @@ def prepare(
     """
     if precision != "fp32":
         raise XDancerError(f"--precision {precision}: keypoint detectors and music features compute in fp32 only. Leave the flag out.")
+    if poses is not None and (detector != "mediapipe" or pose_weights is not None or person_weights is not None):
+        raise XDancerError("--poses: keypoints come from its files, not by --detector, --pose-weights or --person-weights. Leave those out.")
     names = tuple(name.strip() for name in features.split(",") if name.strip())
     on_cpu = detector == "mediapipe" and "jukebox" not in names
     if on_cpu and device not in ("auto", "cpu"):
