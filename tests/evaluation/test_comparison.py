@@ -2,11 +2,15 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from xdancer.evaluation import recording
 from xdancer.evaluation.comparison import Comparison, Row
@@ -25,6 +29,20 @@ PERIODS = {"a": 0.5, "b": 0.42, "c": 0.6}
 def tools() -> Instruments:
     protocol = protocol_named("xdancer16")
     return Instruments(protocol, make_features(protocol.network), detector=None, face_net=None)
+
+
+class Blind:
+    """A network that costs nothing and sees nothing."""
+
+    name, digest, window, width, size, value_range = "alex16", "none", 16, 64, 128, (-1.0, 1.0)
+
+    def __call__(self, windows: Float[Tensor, "batch frame 3 height width"]) -> Float[Tensor, "batch feature"]:
+        return torch.zeros(len(windows), self.width)
+
+
+@pytest.fixture(scope="module")
+def blind(tools: Instruments) -> Instruments:
+    return replace(tools, network=Blind())
 
 
 @pytest.fixture(scope="module")
@@ -165,14 +183,14 @@ def test_a_single_frame_and_silence_have_a_stated_result(
     assert all(value is None or np.isfinite(value) for value in row.figures.values())
 
 
-def test_why_figures_are_unknown_is_said_of_the_set(real: Path, tools: Instruments, kept: Path, tmp_path: Path) -> None:
-    shutil.copy(real / "a.mp4", tmp_path)
+def test_why_figures_are_unknown_is_said_of_the_set(real: Path, blind: Instruments, kept: Path, tmp_path: Path) -> None:
+    shutil.copy(real / "a.mp4", tmp_path)  # its sound
     pose = np.load(real / "a.npy")
     np.save(tmp_path / "a.npy", np.repeat(pose[:1], len(pose), axis=0))
     seen = pose.copy()
     seen[:, 1:, 2] = 0  # a nose is no body
     np.save(tmp_path / "nose.npy", seen)
-    row = compared(tmp_path, real, tools, cache=kept)["generated"]
+    row = compared(None, tmp_path, blind, cache=kept)["real"]
     assert row.figures["beat_f1"] is None
     assert "beats (seconds, bailando60, aist60): clips without motion beats, in no mean: 1 of 2" in row.remarks
     assert "no brake_sync: no motion: 1 of 2 dances" in row.remarks
@@ -180,11 +198,24 @@ def test_why_figures_are_unknown_is_said_of_the_set(real: Path, tools: Instrumen
     assert any(remark.startswith("no kinetic distances and no diversity: 1 dances") for remark in row.remarks)
 
 
+def test_where_beats_are_from_is_said_and_the_trackers_octave_errors_are_counted(real: Path, blind: Instruments, tmp_path: Path) -> None:
+    for key, period in (("a", PERIODS["a"]), ("b", PERIODS["b"] / 2)):
+        (tmp_path / f"{key}.txt").write_text("\n".join(str(beat) for beat in np.arange(0, 4, period)))
+    comparison = Comparison(blind, cache=tmp_path / "cache")
+    for _ in range(2):  # the second from the cache
+        true, frozen = comparison.rows([], find_items(real, beats=tmp_path)[0], ("frozen",))
+        assert {one.key: one.beats_from for one in true.recordings} == {"a": "file", "b": "file", "c": "librosa"}
+        assert {one.key: one.beats_from for one in frozen.recordings} == {"a": "file", "b": "file", "c": "librosa"}
+        assert "music beats from file: 2 of 3 dances" in true.remarks
+        assert true.figures["n/music_tempo_half"] == 2
+        assert true.figures["music_tempo_same"] == true.figures["music_tempo_half"] == 0.5
+
+
 def test_a_set_without_any_figure_is_shown_all_the_same(
-    tools: Instruments, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    blind: Instruments, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_video(tmp_path / "alone.mp4", iter(np.zeros((20, 32, 32, 3), np.uint8)), fps=30.0)
-    show_rows(Comparison(tools, cache=kept).rows(find_items(tmp_path)[0], [], ()), tools)
+    show_rows(Comparison(blind, cache=kept).rows(find_items(tmp_path)[0], [], ()), blind)
     shown = capsys.readouterr().out
     assert "dances: 1 generated" in shown
     assert "generated: alone: no poses: no detector" in shown

@@ -47,6 +47,8 @@ class Item:
     """At 30 fps."""
     beats: Float[NDArray, " _"] | None = None
     """Known music beats, seconds from the first frame; None: tracked in the sound."""
+    beats_from: str = ""
+    """Where known beats are from; empty where they are tracked."""
     portrait: Path | None = None
     """Who it is meant to show; None: the first frame stands for it."""
     notes: tuple[str, ...] = ()
@@ -113,7 +115,7 @@ def _of_shards(folder: Path) -> tuple[list[Item], list[Excluded]]:
             continue
         known = np.asarray(meta["beats"], np.float64)
         own = digest(pose.tobytes(), video or b"", known.tobytes())
-        items.append(Item(key, own, video=video, sound=sound, mask=mask, pose=pose, beats=known))
+        items.append(Item(key, own, video=video, sound=sound, mask=mask, pose=pose, beats=known, beats_from="manifest"))
     return items, excluded
 
 
@@ -125,7 +127,7 @@ def _of_evaluation(folder: Path, side: str) -> list[Item]:
         beats = dance.beats.astype(np.float64)
         tempo = dance.tempo if dance.tempo > 0 else 0.0
         own = digest(pose.tobytes(), beats.tobytes(), b"" if dance.envelope is None else dance.envelope.tobytes())
-        items.append(Item(f"motion/{dance.key}", own, pose=pose, music=(beats, dance.envelope, float(tempo))))
+        items.append(Item(f"motion/{dance.key}", own, pose=pose, music=(beats, dance.envelope, float(tempo)), beats_from="manifest"))
     for path in sorted((folder / "video").glob("*.generated.mp4")):
         stem = str(path)[: -len(".generated.mp4")]
         shown, mask, portrait = (
@@ -198,7 +200,7 @@ def _with(items: Sequence[Item], flag: str, folder: Path, add: Callable[[Item, P
 
 
 def _with_beats(item: Item, path: Path) -> Item:
-    return replace(item, beats=read_beats(path), digest=digest(item.digest.encode(), path.read_bytes()))
+    return replace(item, beats=read_beats(path), beats_from="file", digest=digest(item.digest.encode(), path.read_bytes()))
 
 
 def _with_music(item: Item, path: Path) -> Item:

@@ -61,7 +61,7 @@ def posed_null(name: Null, real: tuple[Item, Recording], others: Sequence[Record
     pose, heard = made
     beats = heard.arrays.get("beats", np.zeros(0))
     own = digest(item.digest.encode(), name.encode(), pose.tobytes(), beats.tobytes())
-    return Item(found.key, own, pose=pose, music=(beats, heard.arrays.get("envelope"), heard.tempo))
+    return Item(found.key, own, pose=pose, music=(beats, heard.arrays.get("envelope"), heard.tempo), beats_from=heard.beats_from)
 
 
 def pictured_null(name: Null, real: Opened, mean: NDArray[np.uint8] | None) -> Item | None:

@@ -21,13 +21,14 @@ from xdancer.metrics.feature_sets import FeatureSet, Subject, window_features
 from xdancer.metrics.identity import FaceNet, embed_faces
 from xdancer.metrics.lag_null import onset_envelope
 from xdancer.metrics.motion_footage import draw_motion
+from xdancer.metrics.tempo import tempo_of
 from xdancer.metrics.video_networks import VideoNetwork
 from xdancer.metrics.video_protocols import VideoProtocol
 from xdancer.pose.coordinates import nearest_frames, resample_poses, to_normalised
 from xdancer.pose.detector import PoseDetector
 from xdancer.types import FPS
 
-FORMAT = "2"
+FORMAT = "3"
 """Of what is kept in a cache; another one is measured again. To be raised when a measured value changes its meaning."""
 SAMPLE_RATE = 22050
 MOST_PICTURE_BYTES = 6_000_000_000
@@ -46,10 +47,13 @@ class Recording:
     fps: float
     """Of the file."""
     arrays: Mapping[str, NDArray]
-    """`pose` (frame, 60, 3); `beats` (s); `envelope` (frame); `features` and `drawn` (window, feature) of the pictures and of the drawn poses;
-    `identity` (frame), NaN without a face, `face`, `portrait_face` (see `_identity`). What it does not have is absent."""
+    """`pose` (frame, 60, 3); `beats` (s); `tracked_tempo` (1): librosa's, where other beats are known; `envelope` (frame);
+    `features`, `drawn` (window, feature) of the pictures and of the drawn poses; `identity` (frame), NaN without a face, `face`,
+    `portrait_face` (see `_identity`). What it does not have is absent."""
     tempo: float = 0.0
     """Beats per minute of the music; 0 where none is known."""
+    beats_from: str = ""
+    """Where the beats are from: `manifest`, `file` or `librosa`; empty without any."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -151,6 +155,7 @@ def measure(opened: Opened, tools: Instruments, cache: Path | None = None, *, sh
     if place is not None and (stored := _load(place, item.key)) is not None:
         return stored
     pose, notes = _pose(opened, tools)
+    beats_from = opened.item.beats_from or "librosa"
     count = len(pose) if pose is not None else len(opened.moments)
     arrays, tempo, heard = _music(opened, count)
     if pose is not None:
@@ -160,7 +165,9 @@ def measure(opened: Opened, tools: Instruments, cache: Path | None = None, *, sh
         arrays["features"] = _features(opened.native, opened.fps, tools, item.digest, share)
         if tools.face_net is not None and pose is not None:
             arrays |= _identity(opened, pose, tools.face_net, tools.detector)
-    found = Recording(item.key, count, opened.fps if opened.has_pictures else float(FPS), arrays, tempo, (*item.notes, *notes, *heard))
+    found = Recording(
+        item.key, count, opened.fps if opened.has_pictures else float(FPS), arrays, tempo, beats_from, (*item.notes, *notes, *heard)
+    )
     if place is not None:
         _store(place, found)
     return found
@@ -203,6 +210,8 @@ def _music(opened: Opened, frames: int) -> tuple[dict[str, NDArray], float, tupl
                 arrays["envelope"] = onset_envelope(sound, SAMPLE_RATE, frames, FPS)
                 arrays["beats"] = track_beats(sound, SAMPLE_RATE).times
     if item.beats is not None:
+        if "beats" in arrays:
+            arrays["tracked_tempo"] = np.array([tempo_of(arrays["beats"])])
         arrays["beats"] = item.beats
     beats = arrays.get("beats", np.zeros(0))
     beats = beats[(beats >= 0) & (beats < seconds)]
@@ -250,7 +259,7 @@ def _identity(opened: Opened, pose: Pose, network: FaceNet, detector: PoseDetect
 
 def _store(path: Path, found: Recording) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"frames": found.frames, "fps": found.fps, "tempo": found.tempo, "notes": list(found.notes)}
+    about = {"frames": found.frames, "fps": found.fps, "tempo": found.tempo, "beats_from": found.beats_from, "notes": list(found.notes)}
     with whole(path) as temporary:
         save_file({name: np.ascontiguousarray(value) for name, value in found.arrays.items()}, temporary, metadata={"about": json.dumps(about)})
 
@@ -263,7 +272,7 @@ def _load(path: Path, key: str) -> Recording | None:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
-    return Recording(key, about["frames"], about["fps"], arrays, about["tempo"], tuple(about["notes"]))
+    return Recording(key, about["frames"], about["fps"], arrays, about["tempo"], about["beats_from"], tuple(about["notes"]))
 
 
 def feature_set(recordings: Sequence[Recording], tools: Instruments, subject: Subject) -> FeatureSet | None:

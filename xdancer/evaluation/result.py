@@ -36,8 +36,8 @@ def as_json(rows: Sequence[Row], tools: Instruments, sources: Mapping[str, Path 
     }  # fmt: skip
 
 
-def _about(one: Recording) -> dict[str, float | int]:
-    return {"frames": one.frames, "fps": round(one.fps, 4), "tempo": round(one.tempo, 3)}
+def _about(one: Recording) -> dict[str, float | int | str]:
+    return {"frames": one.frames, "fps": round(one.fps, 4), "tempo": round(one.tempo, 3), "beats_from": one.beats_from}
 
 
 def manifest(sources: Mapping[str, Path | None]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from xdancer.metrics.motion_beats import motion_beats_of_clips
 from xdancer.metrics.motion_quality import foot_sliding, hand_score
 from xdancer.metrics.motion_table import KINETIC_FRAMES, KINETIC_WIDTH, kinetic_windows
 from xdancer.metrics.pose import body_height, jerk, mean_speed
+from xdancer.metrics.tempo import tempo_octave
 from xdancer.types import FPS
 
 Figures = dict[str, float | int | None]
@@ -151,7 +152,13 @@ def _beat_figures(recordings: Sequence[Recording], clips: ClipFigures, seed: int
             figures |= _seconds_figures(report)
             for one, clip in zip(posed, found, strict=True):
                 clips.add("beat_f1", one.key, score_beats(clip.motion, clip.music, duration=clip.duration).f1)
-    remarks = [f"beats ({', '.join(protocols)}): {note}" for note, protocols in notes.items()]
+    tracked = [one for one in recordings if "tracked_tempo" in one.arrays]
+    octaves = tempo_octave(np.array([one.arrays["tracked_tempo"][0] for one in tracked]), np.array([one.tempo for one in tracked]))
+    figures |= {f"music_tempo_{name}": getattr(octaves, name) for name in ("same", "double", "half", "other")}
+    figures |= {f"n/music_tempo_{name}": octaves.clips for name in ("same", "double", "half", "other")}
+    sources = Counter(one.beats_from for one in recordings if "beats" in one.arrays)
+    remarks = [f"music beats from {source}: {count} of {len(recordings)} dances" for source, count in sources.items()]
+    remarks += [f"beats ({', '.join(protocols)}): {note}" for note, protocols in notes.items()]
     return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in figures.items()}, remarks
 
 
