@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
 from xdancer.cli import main
 from xdancer.cli.checkpoints import damage, newest_checkpoint
@@ -134,16 +135,19 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(config: str, ca
         newest_checkpoint(Path("run"))
 
 
-def test_an_earlier_run_in_the_folder_is_not_what_a_damaged_run_continues(config: str) -> None:
-    """Its checkpoints may be of later steps, and of another seed."""
-    main(["fit", "--config", config, "--trainer.max_steps", "6"])
-    for path in Path("run/checkpoints").iterdir():
-        os.utime(path, (1, 1))
-    main(["fit", "--config", config, "--seed_everything", "1"])
-    assert Path("run/checkpoints/step=00000006.ckpt").is_file()
-    Path("run/last.ckpt").write_bytes(b"")
-    with pytest.warns(UserWarning, match="continuing at run/checkpoints/step=00000002.ckpt"):
-        assert newest_checkpoint(Path("run")) == Path("run/checkpoints/step=00000002.ckpt")
+def test_last_never_means_an_earlier_run_in_the_folder(config: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checkpoints may be of later steps, and of another seed; they are kept."""
+    main(["fit", "--config", config])
+    earlier = state("run")
+    with caplog.at_level(logging.INFO), monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_fit_impl", lambda *arguments, **named: None)  # ends before its first checkpoint
+        main(["fit", "--config", config, "--seed_everything", "1"])
+    assert "its checkpoints are in run/earlier_1 now" in caplog.text
+    assert newest_checkpoint(Path("run")) is None
+    assert same(state("run/earlier_1"), earlier)
+    main(["fit", "--config", config, "--ckpt_path", "last", "--trainer.max_steps", "2"])
+    main(["fit", "--config", config])
+    assert sorted(path.name for path in Path("run/earlier_2/checkpoints").iterdir()) == ["step=00000002.ckpt"]
 
 
 def test_all_damaged_checkpoints_are_one_line(config: str, capsys: pytest.CaptureFixture[str]) -> None:

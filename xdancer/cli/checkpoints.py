@@ -1,6 +1,7 @@
 """Checkpoints of a run: when they are written, which one a run continues at, and that nothing between two of them is lost or done twice."""
 
 import zipfile
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loops.evaluation_loop import RestartStage
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 from torch import Tensor
 
 from xdancer.cli.interruption import StoppedBySignal, received
@@ -161,12 +162,10 @@ def _say_what_changed(trainer: Trainer, before: int) -> None:
 def newest_checkpoint(run_dir: Path) -> Path | None:
     """The checkpoint that `--ckpt_path last` means: `last.ckpt`, or where it is damaged the newest that is not. None where there is none.
 
-    The newest by the time of writing: an earlier run in the folder, begun anew since, may have left some of later steps.
-
     Raises:
         CheckpointError: all are damaged.
     """
-    steps = sorted((run_dir / FOLDER).glob("step=*.ckpt"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    steps = sorted((run_dir / FOLDER).glob("step=*.ckpt"), reverse=True)
     found = [path for path in (run_dir / LAST, *steps) if path.exists()]
     for number, path in enumerate(found):
         if (reason := damage(path)) is None:
@@ -177,6 +176,19 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     if found:
         raise CheckpointError(f"{run_dir}: all {len(found)} checkpoints are damaged. Start anew without --ckpt_path.")
     return None
+
+
+@rank_zero_only
+def set_aside(run_dir: Path) -> Path | None:
+    """Move the checkpoints of an earlier run into a folder beside them, that `last` never means them; the folder, None where there are none."""
+    kept = [path for path in (run_dir / FOLDER, run_dir / LAST) if path.exists()]
+    if not kept:
+        return None
+    place = next(path for number in count(1) if not (path := run_dir / f"earlier_{number}").exists())
+    place.mkdir()
+    for path in kept:
+        path.rename(place / path.name)
+    return place
 
 
 def damage(path: Path) -> str | None:

@@ -23,7 +23,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from xdancer import application
 from xdancer.batches import split_batch
-from xdancer.cli.checkpoints import LAST, StepCheckpoint, newest_checkpoint, resume_point
+from xdancer.cli.checkpoints import LAST, StepCheckpoint, newest_checkpoint, resume_point, set_aside
 from xdancer.cli.interruption import StopSignals
 from xdancer.cli.logs import ResumePoint, RunCSVLogger
 from xdancer.errors import CheckpointError, XDancerError, storage_problem
@@ -193,9 +193,9 @@ class XDancerCLI(LightningCLI):
         path, restore = self.config.fit.ckpt_path, getattr(self.model, "restore_tokenizer", None)
         if path is not None and restore is not None:
             restore(Path(path))
-        if self.resume is None and (Path(self.trainer.default_root_dir) / LAST).is_file():
+        if self.resume is None and (earlier := set_aside(Path(self.trainer.default_root_dir))):
             rank_zero_info(
-                f"{self.trainer.default_root_dir} holds an earlier run, which this one overwrites; `--ckpt_path last` would continue it."
+                f"An earlier run lay in the folder; its checkpoints are in {earlier} now. `--ckpt_path last` would have continued it."
             )
 
 
