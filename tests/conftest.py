@@ -89,3 +89,20 @@ def tiny_checkpoints(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
         paths[stage] = tmp_path_factory.mktemp(stage) / "last.ckpt"
         torch.save({"state_dict": weights, "hyper_parameters": notes, "global_step": 1}, paths[stage])
     return paths
+
+
+@pytest.fixture(scope="session")
+def vgg_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VGG16 of random weights, as torchvision names and stores it."""
+    state: dict[str, torch.Tensor] = {"classifier.0.weight": torch.zeros(2, 2)}
+    inner, place = 3, 0
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
+        if not width:
+            place += 1  # pooling
+            continue
+        state[f"features.{place}.weight"] = torch.randn(width, inner, 3, 3) * (2 / (9 * inner)) ** 0.5
+        state[f"features.{place}.bias"] = torch.zeros(width)
+        inner, place = width, place + 2
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    torch.save(state, path)
+    return path

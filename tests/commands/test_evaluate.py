@@ -11,6 +11,7 @@ import pytest
 from xdancer.__main__ import main
 from xdancer.commands.evaluate import evaluate
 from xdancer.evaluation.folder import read_motion_items, write_motion_item
+from xdancer.integrity import file_sha256
 from xdancer.media import write_video
 from xdancer.metrics.tables import MotionItem, evaluate_motion
 
@@ -55,7 +56,7 @@ def test_an_evaluation_folder_has_a_page_with_null_rows(dances: Path, tmp_path: 
         assert part in text, part
 
 
-def test_folders_of_anybody_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_of_anybody_are_compared(vgg_trunk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for name in ("theirs", "true"):
         (tmp_path / name).mkdir()
@@ -63,6 +64,7 @@ def test_folders_of_anybody_are_compared(tmp_path: Path, capsys: pytest.CaptureF
             frames = rng.integers(0, 255, (1, 32, 32, 3)) + np.arange(48)[:, None, None, None] % (7 + number)
             write_video(tmp_path / name / f"clip{number}.mp4", iter(frames.clip(0, 255).astype(np.uint8)), fps=30.0)
     flags = ["--generated", str(tmp_path / "theirs"), "--real", str(tmp_path / "true"), "--null", "copy,mean", "--detector", "none"]
+    flags += ["--lpips-weights", str(vgg_trunk)]
     outputs = ["--json", str(tmp_path / "f.json"), "--html", str(tmp_path / "f.html"), "--cache", str(tmp_path / "cache")]
     assert main(["evaluate", *flags, *outputs, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
@@ -70,6 +72,8 @@ def test_folders_of_anybody_are_compared(tmp_path: Path, capsys: pytest.CaptureF
     found = json.loads((tmp_path / "f.json").read_text())
     assert set(found["figures"]) == {"generated", "real", "copy", "mean"}
     assert found["figures"]["copy"]["ssim"] > found["figures"]["generated"]["ssim"]
+    assert 0 < found["figures"]["generated"]["lpips_vgg"] != found["figures"]["generated"]["lpips"]
+    assert found["manifest"]["instruments"]["lpips_vgg"] == file_sha256(vgg_trunk)[:12]
     assert found["manifest"]["protocol"]["frames"] == 16
     assert found["distances"]["generated"][0]["n_real"] == 9
     assert "xdancer16" in (tmp_path / "f.html").read_text()

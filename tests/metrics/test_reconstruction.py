@@ -140,26 +140,10 @@ def test_decibels() -> None:
     assert rec.decibels(0.0) == float("inf")
 
 
-def vgg_trunk(path: Path) -> Path:
-    """A VGG16 of random weights, as torchvision names and stores it."""
-    widths, state, inner = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0), {}, 3
-    place = 0
-    for width in widths:
-        if not width:
-            place += 1  # pooling
-            continue
-        state[f"features.{place}.weight"] = torch.randn(width, inner, 3, 3) * (2 / (9 * inner)) ** 0.5
-        state[f"features.{place}.bias"] = torch.zeros(width)
-        inner, place = width, place + 2
-    state["classifier.0.weight"] = torch.zeros(2, 2)
-    torch.save(state, path)
-    return path
-
-
-def test_lpips_by_vgg_from_files(tmp_path: Path) -> None:
+def test_lpips_by_vgg_from_files(vgg_trunk: Path) -> None:
     from xdancer.metrics.perceptual import vgg_lpips
 
-    network = vgg_lpips(vgg_trunk(tmp_path / "vgg16.pth"))
+    network = vgg_lpips(vgg_trunk)
     a, b = torch.rand(2, 2, 3, 48, 48) * 2 - 1
     assert network(a, a).eq(0).all()
     assert torch.allclose(network(a, b), network(b, a))
@@ -179,24 +163,23 @@ def test_vgg_weights_that_are_missing_or_of_another_network_are_named(tmp_path: 
         vgg_lpips(tmp_path / "other.pth")
 
 
-def test_lpips_by_vgg_equals_torchmetrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lpips_by_vgg_equals_torchmetrics(vgg_trunk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its network on the same trunk, laid out as torchvision does."""
     from torch import nn
     from torchmetrics.functional.image import lpips as theirs
 
     from xdancer.metrics.perceptual import vgg_lpips
 
-    path = vgg_trunk(tmp_path / "vgg16.pth")
     layers: list[nn.Module] = []
     inner = 3
     for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
         layers += [nn.Conv2d(inner, width, 3, padding=1), nn.ReLU()] if width else [nn.MaxPool2d(2)]
         inner = width or inner
     trunk = nn.Sequential(*layers)
-    state = torch.load(path, weights_only=True)
+    state = torch.load(vgg_trunk, weights_only=True)
     trunk.load_state_dict({name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")})
     monkeypatch.setattr(theirs, "_get_tv_model_features", lambda net, pretrained: trunk)
     oracle = theirs._LPIPS(net="vgg")
     a, b = torch.rand(2, 2, 3, 48, 48) * 2 - 1
     found = oracle(a, b)
-    assert torch.allclose(vgg_lpips(path)(a, b), found.flatten(), rtol=1e-3, atol=1e-5)
+    assert torch.allclose(vgg_lpips(vgg_trunk)(a, b), found.flatten(), rtol=1e-3, atol=1e-5)

@@ -25,8 +25,8 @@ class Sources:
 
 
 def compare(
-    sources: Sources, *, protocol: str, weights: Path | None, face_weights: Path | None, nulls: Sequence[str], cache: Path | None,
-    html: Path | None, detector: "PoseDetector | None", device: "torch.device", seed: int,
+    sources: Sources, *, protocol: str, weights: Path | None, face_weights: Path | None, lpips_weights: Path | None,
+    nulls: Sequence[str], cache: Path | None, html: Path | None, detector: "PoseDetector | None", device: "torch.device", seed: int,
     held_out: Mapping[str, float | int | None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure, print, write the page; the content of the JSON file. `held_out`: figures that the page shows too.
@@ -40,6 +40,7 @@ def compare(
     from xdancer.evaluation.recording import Instruments
     from xdancer.evaluation.result import as_json, show_rows
     from xdancer.metrics.identity import make_face_net
+    from xdancer.metrics.perceptual import vgg_lpips
     from xdancer.metrics.video_networks import make_features
     from xdancer.metrics.video_protocols import protocol_named
     from xdancer.progress import Steps
@@ -54,6 +55,7 @@ def compare(
         detector,
         make_face_net(face_weights, device="cpu" if face_weights else str(device)),  # ONNX on a GPU needs another onnxruntime
         seed=seed,
+        vgg=None if lpips_weights is None else vgg_lpips(lpips_weights),
     )
     further = {"beats": sources.beats, "music": sources.music}
     found = {

@@ -111,7 +111,7 @@ class Comparison:
         if place is not None and place.is_file():
             with suppress(ValueError):  # damaged: compared again
                 return json.loads(place.read_text())
-        figures, notes = pair_figures(own, real)
+        figures, notes = pair_figures(own, real, self.tools.vgg)
         found = {"figures": figures, "notes": notes}
         if place is not None:
             place.parent.mkdir(parents=True, exist_ok=True)

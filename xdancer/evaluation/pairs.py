@@ -8,6 +8,7 @@ from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
 from xdancer.evaluation.recording import Opened, Pictures, Recording
+from xdancer.metrics.perceptual import VGGLPIPS
 from xdancer.metrics.pose import body_height, keypoint_errors, pck
 from xdancer.metrics.reconstruction import decibels, lpips, person_region, ssim_map, unit_pictures
 
@@ -15,14 +16,17 @@ EVERY = 4
 """Frames of which one is compared by LPIPS and SSIM, which cost a hundred times as much as PSNR."""
 PART = 32
 """Frames that are compared at a time."""
-PAIRED = ("psnr", "ssim", "lpips", "person_psnr", "person_ssim", "pck", "pose_error_full", "pose_error_head", "pose_error_hands")
+PAIRED = ("psnr", "ssim", "lpips", "lpips_vgg", "person_psnr", "person_ssim", "pck", "pose_error_full", "pose_error_head", "pose_error_hands")
 
 
-def pair_figures(own: tuple[Opened, Recording], real: tuple[Opened, Recording]) -> tuple[dict[str, float], list[str]]:
+def pair_figures(
+    own: tuple[Opened, Recording], real: tuple[Opened, Recording], vgg: VGGLPIPS | None = None
+) -> tuple[dict[str, float], list[str]]:
     """Figures of one pair, and notes that say what could not be compared.
 
     Frames at 30 fps are paired from the first on, as many as both have. `pck` and the pose errors (per cent of the real body height) compare
-    the poses found in (or given with) the two. A figure that is not finite is left out; of equal pictures that is said.
+    the poses found in (or given with) the two. `lpips` is AlexNet's; with `vgg`, `lpips_vgg` stands beside it. A figure that is not finite
+    is left out; of equal pictures that is said.
     """
     notes: list[str] = []
     figures: dict[str, float] = {}
@@ -34,7 +38,7 @@ def pair_figures(own: tuple[Opened, Recording], real: tuple[Opened, Recording]) 
         if sizes[0] != sizes[1]:
             notes.append(f"{sizes[0]} pixels, the real one {sizes[1]}: pictures not compared")
         else:
-            figures |= _picture_figures(own[0].pictures, real[0].pictures, real[0].person)
+            figures |= _picture_figures(own[0].pictures, real[0].pictures, real[0].person, vgg)
     if own[1].pose is not None and real[1].pose is not None:
         count = min(len(own[1].pose), len(real[1].pose))
         pose, true = own[1].pose[:count], real[1].pose[:count]
@@ -47,19 +51,24 @@ def pair_figures(own: tuple[Opened, Recording], real: tuple[Opened, Recording]) 
 
 @torch.no_grad()
 def _picture_figures(
-    made: Pictures, true: UInt8[NDArray, "other height width 3"], mask: Bool[NDArray, "masked height width"] | None
+    made: Pictures,
+    true: UInt8[NDArray, "other height width 3"],
+    mask: Bool[NDArray, "masked height width"] | None,
+    vgg: VGGLPIPS | None,
 ) -> dict[str, float]:
     """PSNR and SSIM over whole frames and inside the person, LPIPS; errors are pooled over the clip."""
     count = min(len(made), len(true), len(made) if mask is None else len(mask))
     sums: dict[str, float] = defaultdict(float)
-    distances = []
+    distances: dict[str, list[torch.Tensor]] = defaultdict(list)
     for first in range(0, count, PART):
         stop = min(first + PART, count)
         own, real = unit_pictures(made[first:stop]), unit_pictures(true[first:stop])
         error = (own - real).double().square().mean(dim=1)
         chosen = slice(-first % EVERY, None, EVERY)
         likeness = ssim_map(own[chosen], real[chosen]).double()
-        distances.append(lpips(own[chosen], real[chosen]))
+        distances["lpips"].append(lpips(own[chosen], real[chosen]))
+        if vgg is not None:
+            distances["lpips_vgg"].append(vgg(own[chosen], real[chosen]))
         regions = {"": torch.ones_like(error, dtype=torch.bool)}
         if mask is not None:
             regions["person_"] = person_region(torch.from_numpy(mask[first:stop]))
@@ -68,7 +77,7 @@ def _picture_figures(
             sums[f"{name}pixels"] += int(region.sum())
             sums[f"{name}ssim"] += float(likeness[region[chosen]].sum())
             sums[f"{name}compared"] += int(region[chosen].sum())
-    figures = {"lpips": float(torch.cat(distances).mean())}
+    figures = {name: float(torch.cat(values).mean()) for name, values in distances.items()}
     for name in ("", "person_"):
         if pixels := sums[f"{name}pixels"]:
             figures |= {

@@ -21,6 +21,7 @@ from xdancer.metrics.feature_sets import FeatureSet, Subject, window_features
 from xdancer.metrics.identity import FaceNet, embed_faces
 from xdancer.metrics.lag_null import onset_envelope
 from xdancer.metrics.motion_footage import draw_motion
+from xdancer.metrics.perceptual import VGGLPIPS
 from xdancer.metrics.tempo import tempo_of
 from xdancer.metrics.video_networks import VideoNetwork
 from xdancer.metrics.video_protocols import VideoProtocol
@@ -71,6 +72,8 @@ class Instruments:
     """None: dances without known poses have no motion figures."""
     face_net: FaceNet | None
     seed: int = 0
+    vgg: VGGLPIPS | None = None
+    """For LPIPS by VGG beside the one by AlexNet."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -79,7 +82,7 @@ class Instruments:
             "protocol": self.protocol.name, "network": f"{self.network.name} {self.network.digest}",
             "detector": "none" if self.detector is None else f"{self.detector.name} {self.detector.version}",
             "face network": "none" if self.face_net is None else f"{self.face_net.name} {self.face_net.digest}", "seed": str(self.seed),
-        }  # fmt: skip
+        } | ({} if self.vgg is None else {self.vgg.name: self.vgg.digest})  # fmt: skip
 
 
 class Opened:

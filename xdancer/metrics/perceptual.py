@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xdancer.errors import CheckpointError
+from xdancer.integrity import file_sha256
 from xdancer.tensors import read_tensors
 from xdancer.weights import weights_path
 
@@ -112,6 +113,8 @@ class VGGLPIPS(LPIPSNetwork):
     """LPIPS v0.1 with the VGG16 trunk, the variant that papers on video synthesis often print. Pictures are RGB in **[-1, 1]**; fp32."""
 
     name = "lpips_vgg"
+    digest = ""
+    """First 12 digits of the SHA-256 of the trunk's file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,6 +172,7 @@ def vgg_lpips(trunk: Path | None = None, heads: Path | None = None, *, device: s
         raise CheckpointError(
             f"{trunk} and the LPIPS heads do not fit VGG16 ({str(error).splitlines()[1].strip()}). Use {VGG_TRUNK}."
         ) from error
+    network.digest = file_sha256(trunk)[:12]
     return network.eval().requires_grad_(False).to(device)
 
 

@@ -94,7 +94,9 @@ def make_features(name: str, *, weights: Path | None = None, device: torch.devic
             raise XDancerError(f"{name} ships with the package and takes no weights, got {weights}. Leave it out, or name another network.")
         return Alex16(device=device)
     if weights is None:
-        raise XDancerError(f"{name} needs weights that are not shipped: {wanted}. Fetch them and give the path, or use alex16.")
+        raise XDancerError(
+            f"{name} needs weights that are not shipped: {wanted}. Fetch them (--network-weights), or choose --protocol xdancer16."
+        )
     if name == "i3d":
         from xdancer.metrics.networks.i3d import load_i3d
 

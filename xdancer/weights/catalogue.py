@@ -70,4 +70,8 @@ CATALOGUE = (
         "ArcFace, ONNX", "deepinsight/insightface (buffalo_l: w600k_r50.onnx)", "non-commercial research", "0.2 GB",
         "likeness of faces; the network in the package tells people apart less well", "xdancer evaluate … --face-weights FILE",
     ),
+    OutsideWeights(
+        "VGG16, ImageNet", "torchvision (download.pytorch.org/models/vgg16-397923af.pth)", "BSD-3-Clause", "0.5 GB",
+        "LPIPS by VGG beside the one by AlexNet", "xdancer evaluate … --lpips-weights FILE",
+    ),
 )  # fmt: skip
