@@ -19,6 +19,7 @@ from xdancer.evaluation.null_rows import NULLS, Null
 from xdancer.evaluation.recording import Instruments
 from xdancer.evaluation.result import cell, remarks, show_rows, side_by_side
 from xdancer.media import read_video, write_video
+from xdancer.metrics.pose import body_height
 from xdancer.metrics.video_networks import make_features
 from xdancer.metrics.video_protocols import protocol_named
 
@@ -196,6 +197,24 @@ def test_why_figures_are_unknown_is_said_of_the_set(real: Path, blind: Instrumen
     assert "no brake_sync: no motion: 1 of 2 dances" in row.remarks
     assert any(remark.startswith("no body height") and remark.endswith(": 1 of 2 dances") for remark in row.remarks)
     assert any(remark.startswith("no kinetic distances and no diversity: 1 dances") for remark in row.remarks)
+
+
+def test_torn_segments_show_at_their_borders_and_jitter_beside_the_real_dance(real: Path, blind: Instruments, tmp_path: Path) -> None:
+    for side in ("torn", "true"):
+        (tmp_path / side).mkdir()
+    pose = np.load(real / "a.npy")
+    torn = pose.copy()
+    torn[32:64, :, 0] += 0.2
+    np.save(tmp_path / "true" / "a.npy", pose)
+    np.save(tmp_path / "torn" / "a.npy", torn)
+    np.save(tmp_path / "torn" / "short.npy", torn[:30])
+    rows = compared(tmp_path / "torn", tmp_path / "true", replace(blind, segment_frames=32), cache=tmp_path / "cache")
+    gaps = {name: row.figures["border_gap"] for name, row in rows.items()}
+    assert gaps["generated"] - gaps["real"] == pytest.approx(0.2 * 2 / 3 / body_height(pose), rel=0.05)  # two of three borders
+    assert rows["generated"].figures["n/border_gap"] == 1
+    assert "no border_gap: shorter than a segment of 32 frames: 1 of 2 dances" in rows["generated"].remarks
+    assert rows["generated"].figures["jerk_ratio"] > 1.5
+    assert compared(None, tmp_path / "true", blind, cache=tmp_path / "cache")["real"].figures["border_gap"] is None
 
 
 def test_where_beats_are_from_is_said_and_the_trackers_octave_errors_are_counted(real: Path, blind: Instruments, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ class Sources:
 
 def compare(
     sources: Sources, *, protocol: str, weights: Path | None, face_weights: Path | None, lpips_weights: Path | None,
-    nulls: Sequence[str], cache: Path | None, html: Path | None, detector: "PoseDetector | None", device: "torch.device", seed: int,
-    held_out: Mapping[str, float | int | None] | None = None,
+    segment_frames: int | None, nulls: Sequence[str], cache: Path | None, html: Path | None, detector: "PoseDetector | None",
+    device: "torch.device", seed: int, held_out: Mapping[str, float | int | None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure, print, write the page; the content of the JSON file. `held_out`: figures that the page shows too.
 
@@ -56,6 +56,7 @@ def compare(
         make_face_net(face_weights, device="cpu" if face_weights else str(device)),  # ONNX on a GPU needs another onnxruntime
         seed=seed,
         vgg=None if lpips_weights is None else vgg_lpips(lpips_weights),
+        segment_frames=segment_frames,
     )
     further = {"beats": sources.beats, "music": sources.music}
     found = {

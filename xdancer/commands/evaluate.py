@@ -39,6 +39,7 @@ def evaluate(
     network_weights: Path | None = None,
     face_weights: Path | None = None,
     lpips_weights: Path | None = None,
+    segment_frames: int | None = None,
     null: str | None = None,
     beats: Path | None = None,
     music: Path | None = None,
@@ -77,6 +78,7 @@ def evaluate(
         network_weights: weights of the protocol's network, where it is not the bundled one (`xdancer weights list` says where from).
         face_weights: ArcFace as ONNX for the likeness of faces; the bundled 128-d network by default.
         lpips_weights: torchvision's VGG16 (vgg16-397923af.pth), for LPIPS by VGG beside the one by AlexNet, which is bundled.
+        segment_frames: dances were made in segments of so many frames (at 30 fps): `border_gap` says whether their borders show.
         null: rows made from the real set that a good figure tells from a dance: white, smooth, frozen, shuffled, locked, copy, mean, grey,
             or all; several with commas, as in --null frozen,shuffled.
         beats: folder with NAME.json or NAME.txt, music beats in seconds; tracked by librosa by default.
@@ -95,6 +97,8 @@ def evaluate(
     from xdancer.evaluation.folder import evaluation_folder
 
     place = select_device(device)
+    if segment_frames is not None and segment_frames < 1:
+        raise XDancerError(f"--segment-frames {segment_frames}: at least 1 frame lies between two borders.")
     if seed < 0 or seeds < 1:
         raise XDancerError(f"--seed {seed}, --seeds {seeds}: seeds are whole numbers from 0 on, and at least one of them. Choose others.")
     drawn, sizes = {"temperature": temperature, "top_p": top_p, "smoothing": smoothing}, Sizes(clips, video_clips, video_frames)
@@ -116,14 +120,15 @@ def evaluate(
         result = held_out(folders, detector=finder, seed=seed, device=place)
         show(result["held_out"])
         real = folders[0] if real is None else real
-    asked = protocol != "xdancer16" or any((null, network_weights, face_weights, lpips_weights, beats, music, portraits, html))
+    asked = protocol != "xdancer16" or any((null, network_weights, face_weights, lpips_weights, segment_frames, beats, music, portraits, html))
     if not result or asked or real != folders[0]:
         if len(folders) > 1:
             print(f"compared dance by dance: those of seed {seed} alone ({folders[0]})")
         sources = Sources(folders[0] if folders else None, real, beats, music, portraits)
         result |= compare(
             sources, protocol=protocol, weights=network_weights, face_weights=face_weights, lpips_weights=lpips_weights,
-            nulls=_names(null), cache=cache, html=html, detector=finder, device=place, seed=seed, held_out=result.get("held_out"),
+            segment_frames=segment_frames, nulls=_names(null), cache=cache, html=html, detector=finder, device=place, seed=seed,
+            held_out=result.get("held_out"),
         )  # fmt: skip
     if json is not None:
         from xdancer.evaluation.folder import write_json

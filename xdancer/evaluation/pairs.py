@@ -8,15 +8,20 @@ from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
 from xdancer.evaluation.recording import Opened, Pictures, Recording
+from xdancer.metrics.motion_quality import jerk_ratio
 from xdancer.metrics.perceptual import VGGLPIPS
 from xdancer.metrics.pose import body_height, keypoint_errors, pck
 from xdancer.metrics.reconstruction import decibels, lpips, person_region, ssim_map, unit_pictures
+from xdancer.types import FPS
 
 EVERY = 4
 """Frames of which one is compared by LPIPS and SSIM, which cost a hundred times as much as PSNR."""
 PART = 32
 """Frames that are compared at a time."""
-PAIRED = ("psnr", "ssim", "lpips", "lpips_vgg", "person_psnr", "person_ssim", "pck", "pose_error_full", "pose_error_head", "pose_error_hands")
+PAIRED = (
+    "psnr", "ssim", "lpips", "lpips_vgg", "person_psnr", "person_ssim", "jerk_ratio", "pck", "pose_error_full", "pose_error_head",
+    "pose_error_hands",
+)  # fmt: skip
 
 
 def pair_figures(
@@ -24,9 +29,9 @@ def pair_figures(
 ) -> tuple[dict[str, float], list[str]]:
     """Figures of one pair, and notes that say what could not be compared.
 
-    Frames at 30 fps are paired from the first on, as many as both have. `pck` and the pose errors (per cent of the real body height) compare
-    the poses found in (or given with) the two. `lpips` is AlexNet's; with `vgg`, `lpips_vgg` stands beside it. A figure that is not finite
-    is left out; of equal pictures that is said.
+    Frames at 30 fps are paired from the first on, as many as both have. `pck`, the pose errors (per cent of the real body height) and
+    `jerk_ratio` compare the poses found in (or given with) the two. `lpips` is AlexNet's; with `vgg`, `lpips_vgg` stands beside it. A figure
+    that is not finite is left out; of equal pictures that is said.
     """
     notes: list[str] = []
     figures: dict[str, float] = {}
@@ -43,7 +48,9 @@ def pair_figures(
         count = min(len(own[1].pose), len(real[1].pose))
         pose, true = own[1].pose[:count], real[1].pose[:count]
         errors, height = keypoint_errors(pose, true), body_height(true)
-        figures |= {"pck": pck(pose, true)} | {f"pose_error_{part}": 100 * errors[part] / height for part in ("full", "head", "hands")}
+        figures |= {"pck": pck(pose, true), "jerk_ratio": jerk_ratio(pose, true, fps=FPS)} | {
+            f"pose_error_{part}": 100 * errors[part] / height for part in ("full", "head", "hands")
+        }
     if figures.get("psnr") == float("inf"):
         notes.append("equal pictures: PSNR is infinite and left out")
     return {name: value for name, value in figures.items() if np.isfinite(value)}, notes

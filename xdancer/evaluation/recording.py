@@ -74,6 +74,8 @@ class Instruments:
     seed: int = 0
     vgg: VGGLPIPS | None = None
     """For LPIPS by VGG beside the one by AlexNet."""
+    segment_frames: int | None = None
+    """Frames, at 30 fps, from one border between segments to the next, where the dances were made in segments."""
 
     @property
     def settings(self) -> dict[str, str]:

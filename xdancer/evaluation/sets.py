@@ -17,7 +17,7 @@ from xdancer.metrics.feature_sets import Subject
 from xdancer.metrics.frechet import SAMPLES_PER_DIMENSION, enough_for_frechet, frechet_distance, kernel_distance
 from xdancer.metrics.lag_null import sync_score
 from xdancer.metrics.motion_beats import motion_beats_of_clips
-from xdancer.metrics.motion_quality import foot_sliding, hand_score
+from xdancer.metrics.motion_quality import border_gap, foot_sliding, hand_score, pose_changes, shuffled_fingers
 from xdancer.metrics.motion_table import KINETIC_FRAMES, KINETIC_WIDTH, kinetic_windows
 from xdancer.metrics.pose import body_height, jerk, mean_speed
 from xdancer.metrics.tempo import tempo_octave
@@ -52,9 +52,10 @@ SINGLE: dict[str, Callable[[np.ndarray], float]] = {
     "jerk": lambda pose: jerk(pose, fps=FPS) / body_height(pose),
     "foot_sliding": lambda pose: foot_sliding(pose, fps=FPS).speed,
     "hand_score": lambda pose: hand_score(pose, fps=FPS).score,
+    "hand_score_null": lambda pose: hand_score(shuffled_fingers(pose), fps=FPS).score,
 }
 """Figures of one pose sequence, in body heights and seconds."""
-HEARD = ("brake_sync", "brake_sync_percentile", "brake_sync_z", "id_sim", "id_sim_null", "frames_without_face")
+HEARD = ("border_gap", "brake_sync", "brake_sync_percentile", "brake_sync_z", "id_sim", "id_sim_null", "frames_without_face")
 
 
 def set_figures(
@@ -69,7 +70,7 @@ def set_figures(
         clips: takes the figures of single dances; holds those of pairs already.
         tools: with what they were measured.
     """
-    unknown = Counter(reason for one in recordings for reason in _single(one, clips))
+    unknown = Counter(reason for one in recordings for reason in _single(one, clips, tools.segment_frames))
     _strangers(recordings, clips)
     figures: Figures = {"n/dances": len(recordings), "n/with_pose": sum(one.pose is not None for one in recordings)}
     beats, remarks = _beat_figures(recordings, clips, tools.seed)
@@ -98,12 +99,17 @@ def _reports(recordings: Sequence[Recording], real: Sequence[Recording], tools: 
     return found
 
 
-def _single(one: Recording, clips: ClipFigures) -> list[str]:
+def _single(one: Recording, clips: ClipFigures, segment_frames: int | None) -> list[str]:
     """Figures of one dance; why some are unknown."""
     unknown = []
     if one.pose is not None and np.isfinite(body_height(one.pose)):
         for name, figure in SINGLE.items():
             clips.add(name, one.key, figure(one.pose))
+        if segment_frames is not None:
+            changes = pose_changes(one.pose)
+            borders = range(segment_frames, len(one.pose), segment_frames)
+            clips.add("border_gap", one.key, border_gap(changes, borders))
+            unknown += [] if borders else [f"no border_gap: shorter than a segment of {segment_frames} frames"]
     elif one.pose is not None:
         unknown.append("no body height (nose, neck, hip, knee, ankle are not seen), so no speed, jerk, feet, hands and kinetic features")
     if one.pose is not None and "envelope" in one.arrays:
