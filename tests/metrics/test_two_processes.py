@@ -13,6 +13,7 @@ from torchmetrics import Metric
 
 from xdancer.metrics.beat_alignment import BeatClip
 from xdancer.metrics.beat_metric import BeatAlignment
+from xdancer.metrics.clip_metrics import PCK, PSNR, HandScore, KineticDiversity
 from xdancer.metrics.codebook import CodebookUsage
 from xdancer.metrics.face_net import ChipLayout
 from xdancer.metrics.frechet import FeatureDistances
@@ -22,6 +23,7 @@ from xdancer.metrics.means import Means
 from xdancer.skeleton import LEFT_EYE, NOSE, RIGHT_EYE
 
 CLIPS = 6
+POOL = np.random.default_rng(99).random((4, 54))
 
 
 class Colour:
@@ -49,7 +51,7 @@ def filled(part: slice) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {
         "beats": BeatAlignment(songs=[(music, float(60 / np.diff(music)[0])) for music in beats]), "means": Means(["a", "b"]),
         "distances": FeatureDistances(3), "codes": CodebookUsage(parts=2, codes=16), "synchrony": Synchrony(),
-        "identity": IdentitySimilarity(Colour()),
+        "identity": IdentitySimilarity(Colour()), "psnr": PSNR(), "pck": PCK(), "hands": HandScore(), "diversity": KineticDiversity(POOL),
     }  # fmt: skip
     for number in list(range(CLIPS))[part]:
         rng, last, music = np.random.default_rng(number), number == CLIPS - 1, beats[number]
@@ -62,6 +64,11 @@ def filled(part: slice) -> dict[str, Metric]:
         pose = np.zeros((240, 60, 3), np.float32) if last else rng.normal(size=(240, 60, 3)).cumsum(axis=0).astype(np.float32)
         pose[..., 2] = 1.0
         metrics["synchrony"].update(pose, rng.random(240), 30.0)
+        pictures = torch.from_numpy(rng.random((2, 2, 3, 8, 8)))
+        metrics["psnr"].update(pictures[0], pictures[0] if last else pictures[1])
+        metrics["pck"].update(pose, pose + rng.normal(size=pose.shape).astype(np.float32))
+        metrics["hands"].update(pose)
+        metrics["diversity"].update(pose)
         portrait = face(rng, 1, shown=1)
         metrics["identity"].update(face(rng, 3, shown=0 if last else 2), portrait, true=face(rng, 2, shown=2), other=face(rng, 1, shown=1))
     return metrics
@@ -71,7 +78,8 @@ def values(metrics: Mapping[str, Metric]) -> dict[str, list[float]]:
     """All figures, flat."""
     found: dict[str, list[float]] = {}
     for name, metric in metrics.items():
-        for key, value in metric.compute().items():
+        result = metric.compute()
+        for key, value in (result if isinstance(result, dict) else {"value": result}).items():
             found[f"{name}/{key}"] = value.tolist() if isinstance(value, Tensor) else [float(value)]
     return found
 
