@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("test", "pose", "fsq", "remote")
+EXTRAS = ("test", "pose", "fsq", "remote", "ray", "eightbit")
 """Of ours; what is not installed of them is left out."""
 
 
