@@ -16,6 +16,7 @@ from xdancer.data.shards import ShardReader, ShardWriter, verify
 from xdancer.embedded.clip import make_clip
 from xdancer.embedded.plan import EmbeddedConfig, plan_clips
 from xdancer.errors import ShardError
+from xdancer.importers.aist import read_view
 from xdancer.importers.pose_files import read_pose_file
 from xdancer.importers.takes import read_takes
 from xdancer.media import frame_times, probe, read_audio, read_image, read_stereo, read_video
@@ -70,6 +71,9 @@ def _poses(root: Path, pose: np.ndarray) -> list[Kind]:
     joints[:, :, 1] = [1.6, 1.45, 1.4, 1.2, 1.0, 1.4, 1.2, 1.0, 0.9, 0.5, 0.1, 0.9, 0.5, 0.1, 1.65, 1.65, 1.62, 1.62]
     joints[:, 0, 2], joints[:, 16, 0], joints[:, 17, 0] = 0.1, -0.08, 0.08
     np.savez(root / "takes.npz", a_1=joints, fps=np.array(30.0))
+    seen = np.random.default_rng(0).uniform((800, 200, 0.4), (1100, 900, 0.9), (17, 3)) + np.zeros((9, 20, 17, 3))
+    annotation = {"keypoints2d": seen, "det_scores": np.ones((9, 20)), "timestamps": np.arange(20) * 1000 // 60}
+    (root / "aist.pkl").write_bytes(pickle.dumps(annotation))
 
     def poses(path: Path) -> None:
         read_pose_file(path, size=(64, 64))
@@ -79,6 +83,7 @@ def _poses(root: Path, pose: np.ndarray) -> list[Kind]:
         Kind("npy of objects", root / "muse.npy", poses),
         Kind("pkl", root / "pose.pkl", poses),
         Kind("pose json", root / "pose.json", poses),
+        Kind("pkl of AIST++", root / "aist.pkl", lambda path: _ignore(read_view(path, 1))),
         Kind("npz", root / "takes.npz", lambda path: _ignore(read_takes(path))),
     ]
 
