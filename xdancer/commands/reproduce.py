@@ -40,7 +40,7 @@ def reproduce(
         out: folder of data, tokenizers, runs and tables.
         seeds: trainings of each row; the same seeds, songs and first poses for all rows. A verdict needs three.
         steps: optimiser steps of each training; the study's own number, or that of a row's config, by default.
-        rows: only these rows (and the one they are compared with).
+        rows: only these rows (and the one they are compared with), as in --rows '[no global music, "subset, small"]'.
         jobs: trainings side by side, one thread each.
         accelerator: where the trainings compute; on a GPU those side by side share it. Dances are drawn on the CPU either way.
 
