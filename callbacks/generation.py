@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -16,6 +17,11 @@ log = logging.getLogger(__name__)
 def step_precision(trainer: Trainer) -> AbstractContextManager[None]:
     """The number formats of the run's steps, which Lightning sets for steps alone: frozen weights in 16 bits need them to render."""
     return trainer.precision_plugin.forward_context()
+
+
+def sums_device(pl_module: LightningModule) -> torch.device:
+    """Where sums over the ranks are kept: beside the module, or on the CPU where its device has no doubles."""
+    return torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device
 
 
 class GenerationCallback(Callback):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from callbacks.generation import GenerationCallback
+from callbacks.generation import GenerationCallback, sums_device
 from xdancer.metrics.beat_alignment import Protocol
 from xdancer.metrics.beat_metric import BeatAlignment
 from xdancer.metrics.frechet import FeatureDistances
@@ -50,7 +50,7 @@ class MotionMetrics(GenerationCallback):
     def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._samples is None:
             self._samples = list(trainer.datamodule.evaluation_clips(self.clips, split="val"))  # type: ignore[attr-defined]
-        self._start(pl_module.device)
+        self._start(sums_device(pl_module))
         mine = sorted(list(enumerate(self._samples))[trainer.global_rank :: trainer.world_size], key=lambda item: item[1].frames)
         for first in range(0, len(mine), self.batch_size):
             if not self.within_budget(first, len(mine), "dances"):
@@ -60,7 +60,6 @@ class MotionMetrics(GenerationCallback):
                 self._update(number, clip, generated)
 
     def _start(self, device: torch.device) -> None:
-        device = torch.device("cpu") if device.type == "mps" else device  # sums are in double
         assert self._samples is not None
         songs = [(np.asarray(clip.meta["beats"], np.float64), clip.meta["tempo"]) for clip in self._samples]
         self._beats: dict[Protocol, BeatAlignment] = {protocol: BeatAlignment(protocol, songs=songs).to(device) for protocol in PROTOCOLS}

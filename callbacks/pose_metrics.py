@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from callbacks.generation import GenerationCallback
+from callbacks.generation import GenerationCallback, sums_device
+from xdancer.metrics.means import Means
 from xdancer.metrics.pose import percent_errors_of_set, pixel_errors_of_set
 from xdancer.types import ClipSample, PoseBatch
 
@@ -28,7 +29,6 @@ class PoseMetrics(GenerationCallback):
         super().__init__(every_n_validations=every_n_validations, every_n_steps=every_n_steps, budget_seconds=budget_seconds)
         self.clips = clips
         self._samples: list[ClipSample] | None = None
-        self._figures: dict[str, float] = {}
 
     def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._samples is None:
@@ -42,8 +42,10 @@ class PoseMetrics(GenerationCallback):
                 target = PoseBatch.from_array(clip.pose).to(pl_module.device)
                 pairs.append((model.decode(model.encode(target)).to_array(), clip.pose))
         percent, pixels = percent_errors_of_set(pairs), pixel_errors_of_set(pairs)
-        self._figures = {f"val/{name}_percent": value for name, value in percent.items()}
-        self._figures |= {f"val/{name}_px": value for name, value in pixels.items()}
+        figures = {f"val/{name}_percent": value for name, value in percent.items()}
+        figures |= {f"val/{name}_px": value for name, value in pixels.items()}
+        self._means = Means(list(figures)).to(sums_device(pl_module))  # over the ranks: with a budget each has its own clips
+        self._means.update(figures)
 
     def collect(self) -> Mapping[str, float]:
-        return self._figures
+        return self._means.compute()

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.generation import GenerationCallback, step_precision
+from callbacks.generation import GenerationCallback, step_precision, sums_device
 from xdancer.metrics.distance_report import kernel_name, value_name
 from xdancer.metrics.feature_sets import window_features
 from xdancer.metrics.frechet import FeatureDistances
@@ -74,7 +74,7 @@ class VideoMetrics(GenerationCallback):
         super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device  # sums are in double
+        device = sums_device(pl_module)
         if device != self._device:
             self._features, self._device = make_features(self.protocol.network, weights=self._weights, device=device), device
         names = [*FIGURES, *(NEAREST if self.nearest else ())]
