@@ -79,9 +79,7 @@ def _job(
     over = [_read(overlay) for overlay in overlays]
     words = [word for overlay, _ in over for word in ("--config", str(overlay))]
     contents = [content, *(overlay for _, overlay in over)]
-    for changed in [_read(path)[1] for path in ablations] or [{}]:
-        _check_batch([*contents, changed], options, config, processes)
-    variants = list(_variants(contents, options, config, runs, seeds, ablations))
+    variants = list(_variants(contents, options, config, runs, seeds, ablations, processes))
     if before is not None:
         variants = [replace(variant, upstream=tuple(dict.fromkeys((before, *variant.upstream)))) for variant in variants]
     if len({variant.run_dir for variant in variants}) < len(variants):
@@ -97,15 +95,17 @@ def _check_batch(layers: Sequence[dict[str, Any]], options: Sequence[str], confi
         try:
             split_batch(values[-1], processes=processes, at_most=values[-1])
         except XDancerError as error:
-            raise XDancerError(f"{config}: {error} Processes are --nodes times --gpus.") from error
+            raise XDancerError(f"{config}: {error} Processes are --nodes times --gpus, or times --tasks without GPUs.") from error
 
 
 def _variants(
-    contents: Sequence[dict[str, Any]], options: Sequence[str], config: Path, runs: Path | None, seeds: int | None, ablations: Sequence[Path]
-) -> Iterator[Variant]:
+    contents: Sequence[dict[str, Any]], options: Sequence[str], config: Path, runs: Path | None, seeds: int | None, ablations: Sequence[Path],
+    processes: int | None,
+) -> Iterator[Variant]:  # fmt: skip
     """Every ablation with every seed."""
     for path, content in [_read(path) for path in ablations] or [(None, {})]:
         layers = [*contents, content]
+        _check_batch(layers, options, config, processes)
         place, upstream = _run_dir(layers, config, runs), upstream_runs(layers, options)
         overlay = () if path is None else ("--config", str(path))
         for seed in range(seeds) if seeds is not None else [None]:
