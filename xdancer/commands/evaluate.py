@@ -18,6 +18,20 @@ DetectorChoice = Literal["auto", "none", "mediapipe", "dwpose", "rtmw"]
 Figures = dict[str, float | int | None]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How much a model is asked for."""
+
+    clips: int = 40
+    video_clips: int = 16
+    video_frames: int = 32
+
+    def chosen(self) -> dict[str, int | None]:
+        """What is not as usual, by flag; None for the others."""
+        usual = Sizes()
+        return {name: None if value == getattr(usual, name) else value for name, value in vars(self).items()}
+
+
 def evaluate(
     *,
     generated: Path | None = None,
@@ -26,9 +40,9 @@ def evaluate(
     data: Path | None = None,
     train: Path | None = None,
     out: Path | None = None,
-    clips: int = 40,
-    video_clips: int = 16,
-    video_frames: int = 32,
+    clips: int = Sizes.clips,
+    video_clips: int = Sizes.video_clips,
+    video_frames: int = Sizes.video_frames,
     temperature: float | None = None,
     top_p: float | None = None,
     smoothing: float | None = None,
@@ -135,20 +149,6 @@ def evaluate(
 
         write_json(json, result)
     return result
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much a model is asked for."""
-
-    clips: int = 40
-    video_clips: int = 16
-    video_frames: int = 32
-
-    def chosen(self) -> dict[str, int | None]:
-        """What is not as usual, by flag; None for the others."""
-        usual = Sizes()
-        return {name: None if value == getattr(usual, name) else value for name, value in vars(self).items()}
 
 
 def _names(listed: str | None) -> list[str]:

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from xdancer.importers.dances import Dance, ImportReport
 
 
-FLAGS = {"poses": "videos, edge and finedance", "groups": "videos", "pose_fps": "videos, edge and finedance", "music": "aist",
-         "cameras": "aist", "official_splits": "aist"}  # fmt: skip
-"""Flag of `xdancer import dataset` → the layouts that it belongs to, in words."""
+FLAGS = {
+    "poses": ("videos", "edge", "finedance"), "groups": ("videos",), "pose_fps": ("videos", "edge", "finedance"), "music": ("aist",),
+    "cameras": ("aist",), "official_splits": ("aist",),
+}  # fmt: skip
+"""Flag of `xdancer import dataset` → the layouts that it belongs to."""
 
 
 def mocap(
@@ -93,7 +95,8 @@ def dataset(
         "cameras": cameras != "1", "official_splits": official_splits,
     }  # fmt: skip
     for flag in (flag for flag, said in given.items() if said and kind not in FLAGS[flag]):
-        raise XDancerError(f"--{flag.replace('_', '-')}: belongs to the layout {FLAGS[flag]}, {folder} is {kind}. Leave it out.")
+        layouts = " and ".join(filter(None, (", ".join(FLAGS[flag][:-1]), FLAGS[flag][-1])))
+        raise XDancerError(f"--{flag.replace('_', '-')}: belongs to the layout {layouts}, {folder} is {kind}. Leave it out.")
     splits: dict[str, str] = {}
     if kind == "aist":
         dances, left_out, splits = _aist(folder, music, cameras, official=official_splits, silent=not names)
