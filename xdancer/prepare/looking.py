@@ -84,11 +84,15 @@ def look(cut: Cut, settings: PrepareSettings, detector: PoseDetector) -> Look:
     return see(cut.source.path, cut.start, cut.stop, settings.source_fps, detector)
 
 
+def picture_times(path: Path, source_fps: float | None) -> NDArray[np.float64]:
+    """Seconds of a video's pictures from the first one on: its own, or those of another frame rate."""
+    stamps = media.frame_times(path)
+    return stamps if source_fps is None else np.arange(len(stamps)) / source_fps
+
+
 @lru_cache(maxsize=1)
 def _look_once(path: Path, start: float, end: float, source_fps: float | None, detector: PoseDetector) -> Look:
-    stamps = media.frame_times(path)
-    if source_fps is not None:
-        stamps = np.arange(len(stamps)) / source_fps
+    stamps = picture_times(path, source_fps)
     first, stop = (int(place) for place in np.searchsorted(stamps, (start - 1e-6, end - 1e-6)))
 
     def pictures() -> Iterator[tuple[float, NDArray[np.uint8]]]:

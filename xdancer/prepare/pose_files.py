@@ -15,6 +15,7 @@ from xdancer.errors import PoseError, XDancerError
 from xdancer.importers.pose_files import PoseFile, read_pose_file
 from xdancer.pose.coordinates import resample_poses, to_pixels
 from xdancer.pose.detector import DetectedPose, PoseDetector
+from xdancer.prepare.looking import picture_times
 from xdancer.prepare.settings import PrepareSettings, file_digest
 from xdancer.prepare.sniff import EXTENSIONS
 from xdancer.prepare.sources import Cut, Source
@@ -75,9 +76,7 @@ class CutPoses(PoseFiles):
             PoseError: no poses, damaged ones, or those of another video.
         """
         path = self.cut.source.path
-        times = media.frame_times(path)
-        if self.fps is not None:
-            times = np.arange(len(times)) / self.fps
+        times = picture_times(path, self.fps)
         first = int(np.searchsorted(times, self.cut.start - 1e-6))
         info = media.probe(path)
         self.found = _read(self.cut.source, (info.height, info.width))
