@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -94,6 +95,7 @@ def _training(table: Table, layout: Layout, row: str, seed: int, steps: int | No
     )
 
 
+@cache
 def shortened(config: str, steps: int) -> dict[str, object]:
     """What so many steps change in a config: those that teach the motion decoder alone keep their share, or no picture is learned."""
     content = yaml.safe_load(config_path(config).read_text(encoding="utf-8"))
