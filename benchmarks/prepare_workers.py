@@ -4,7 +4,7 @@
 
 Every video is given `copies` times, each copy (mp4) with a few bytes of its own behind, which make it another file to `prepare`. The sides take
 turns, each into a new folder; `ratio` is the seconds with one worker / with several (`workers` would be perfect). A command may use as many
-cores as it has workers: MediaPipe's own threads let one worker keep half a second core busy. `--all-cores` leaves it all of them. Wants a
+cores as it has workers: MediaPipe's own threads let one worker use a second core. `--all-cores` leaves it all of them. Wants a
 machine without other work.
 """
 
